@@ -16,7 +16,10 @@ export interface Paths {
 }
 
 /** Flags win over GANTRY_ROOT, GANTRY_RUN and GANTRY_LIBEXEC, those over the defaults. */
-export function resolvePaths(flags: { root?: string; run?: string } = {}, env: NodeJS.ProcessEnv = process.env): Paths {
+export function resolvePaths(
+  flags: { root?: string; run?: string } = {},
+  env: NodeJS.ProcessEnv = process.env,
+): Paths {
   const root = resolve(flags.root ?? (env.GANTRY_ROOT || "/var/lib/gantry"));
   const run = resolve(flags.run ?? (env.GANTRY_RUN || "/run/gantry"));
   return {
@@ -27,3 +30,19 @@ export function resolvePaths(flags: { root?: string; run?: string } = {}, env: N
     socket: join(run, "gantry.sock"),
   };
 }
+
+/** A sandbox's run folder: its supervisor's `sock` and `supervisor.log`, and what a backend keeps for the boot's time. */
+export const sandboxFolder = (paths: Paths, sandboxId: string): string =>
+  join(paths.run, "sandboxes", sandboxId);
+
+/** An instance's durable folder: log and exit file (the engine's), the writable layer (the backend's). */
+export const instanceFolder = (paths: Paths, instanceId: string): string =>
+  join(paths.root, "instances", instanceId);
+
+/** `WorkloadSpec.log.path` of an instance; rotations are `<path>.1` and so on. */
+export const logFile = (paths: Paths, instanceId: string): string =>
+  join(instanceFolder(paths, instanceId), "log.json");
+
+/** `WorkloadSpec.exitFile` of an instance. */
+export const exitFile = (paths: Paths, instanceId: string): string =>
+  join(instanceFolder(paths, instanceId), "exit.json");
