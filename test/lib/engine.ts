@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { type OracleScope, settle, type Snapshot, snapshot } from "./oracle.ts";
+import { type OracleScope, type Snapshot, settle, snapshot } from "./oracle.ts";
 
 export interface Result {
   status: number;
@@ -79,7 +79,10 @@ export class TestEngine implements AsyncDisposable {
   async ended(patience = 30_000): Promise<boolean> {
     const child = this.#daemon;
     if (!child || child.exitCode !== null || child.signalCode !== null) return true;
-    return await Promise.race([new Promise<boolean>((done) => child.once("exit", () => done(true))), Bun.sleep(patience).then(() => false)]);
+    return await Promise.race([
+      new Promise<boolean>((done) => child.once("exit", () => done(true))),
+      Bun.sleep(patience).then(() => false),
+    ]);
   }
 
   /** Runs `gantry ARGS…` to its end. */
@@ -101,24 +104,40 @@ export class TestEngine implements AsyncDisposable {
       late = true;
       child.kill("SIGKILL");
     }, options.timeout ?? 60_000);
-    const status = await new Promise<number>((done) => child.once("close", (code, signal) => done(code ?? (signal ? 1000 : 1001))));
+    const status = await new Promise<number>((done) =>
+      child.once("close", (code, signal) => done(code ?? (signal ? 1000 : 1001))),
+    );
     clearTimeout(timer);
     const bytes = Buffer.concat(out);
-    const result = { status, stdout: bytes.toString(), stderr: Buffer.concat(err).toString(), bytes, elapsed: performance.now() - began };
-    if (late) throw new Error(`gantry ${args.join(" ")} did not end in time; stdout: ${result.stdout.slice(-500)}; stderr: ${result.stderr.slice(-500)}`);
+    const result = {
+      status,
+      stdout: bytes.toString(),
+      stderr: Buffer.concat(err).toString(),
+      bytes,
+      elapsed: performance.now() - began,
+    };
+    if (late)
+      throw new Error(
+        `gantry ${args.join(" ")} did not end in time; stdout: ${result.stdout.slice(-500)}; stderr: ${result.stderr.slice(-500)}`,
+      );
     return result;
   }
 
   /** Runs and demands success; returns trimmed standard output. */
   async ok(...args: string[]): Promise<string> {
     const result = await this.cli(...args);
-    if (result.status !== 0) throw new Error(`gantry ${args.join(" ")} ended with ${result.status}: ${result.stderr.trim()}`);
+    if (result.status !== 0)
+      throw new Error(`gantry ${args.join(" ")} ended with ${result.status}: ${result.stderr.trim()}`);
     return result.stdout.trim();
   }
 
   /** The child itself, for tests of streams. */
   spawn(args: string[], options: RunOptions = {}) {
-    return spawn(this.program, args, { env: { ...process.env, ...this.env, ...options.env }, cwd: options.cwd, stdio: ["pipe", "pipe", "pipe"] });
+    return spawn(this.program, args, {
+      env: { ...process.env, ...this.env, ...options.env },
+      cwd: options.cwd,
+      stdio: ["pipe", "pipe", "pipe"],
+    });
   }
 
   get scope(): OracleScope {
@@ -157,7 +176,12 @@ export class TestEngine implements AsyncDisposable {
 }
 
 /** Polls until `probe` is truthy and returns it; throws with `what` after `patience` ms. */
-export async function eventually<T>(what: string, probe: () => T | Promise<T>, patience = 10_000, step = 50): Promise<NonNullable<T>> {
+export async function eventually<T>(
+  what: string,
+  probe: () => T | Promise<T>,
+  patience = 10_000,
+  step = 50,
+): Promise<NonNullable<T>> {
   const until = Date.now() + patience;
   for (;;) {
     const value = await probe();

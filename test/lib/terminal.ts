@@ -7,7 +7,10 @@ export class Terminal implements Disposable {
   constructor(argv: string[], env: Record<string, string>, size = { cols: 80, rows: 24 }) {
     this.#process = Bun.spawn(argv, {
       env: { ...process.env, ...env, TERM: "xterm" } as Record<string, string>,
-      terminal: { ...size, data: (_terminal: unknown, data: Uint8Array) => void (this.#text += new TextDecoder().decode(data)) },
+      terminal: {
+        ...size,
+        data: (_terminal: unknown, data: Uint8Array) => void (this.#text += new TextDecoder().decode(data)),
+      },
     });
     this.#terminal = this.#process.terminal!;
   }
@@ -34,7 +37,8 @@ export class Terminal implements Disposable {
         this.#text = this.#text.slice(match.index + match[0].length);
         return match[0];
       }
-      if (Date.now() > until) throw new Error(`${pattern} was not printed; there is: ${JSON.stringify(this.#text.slice(-800))}`);
+      if (Date.now() > until)
+        throw new Error(`${pattern} was not printed; there is: ${JSON.stringify(this.#text.slice(-800))}`);
       await Bun.sleep(20);
     }
   }
