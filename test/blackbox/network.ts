@@ -107,11 +107,15 @@ export const network: Case[] = [
       await eventually(
         "the datagram",
         async () => {
+          let got = "";
           const socket = await Bun.udpSocket({
             connect: { hostname: "127.0.0.1", port },
-            socket: { data: (_socket, data) => void (got = data.toString()) },
+            socket: {
+              data: (_socket, data) => {
+                got = data.toString();
+              },
+            },
           });
-          let got = "";
           socket.send("ping");
           await Bun.sleep(400);
           socket.close();

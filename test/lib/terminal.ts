@@ -9,7 +9,9 @@ export class Terminal implements Disposable {
       env: { ...process.env, ...env, TERM: "xterm" } as Record<string, string>,
       terminal: {
         ...size,
-        data: (_terminal: unknown, data: Uint8Array) => void (this.#text += new TextDecoder().decode(data)),
+        data: (_terminal: unknown, data: Uint8Array) => {
+          this.#text += new TextDecoder().decode(data);
+        },
       },
     });
     this.#terminal = this.#process.terminal!;
