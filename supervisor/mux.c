@@ -120,7 +120,7 @@ static int enqueue(struct mux *mux, uint32_t id, uint8_t type, const void *paylo
 }
 
 void mux_close(struct mux *mux, struct mux_stream *stream) {
-  if (mux->side == MUX_HOST) enqueue(mux, stream->id, FRAME_CLOSE, NULL, 0);
+  enqueue(mux, stream->id, FRAME_CLOSE, NULL, 0);
   forget(mux, stream);
 }
 
@@ -168,8 +168,8 @@ static bool allowed(enum mux_side side, uint32_t type, size_t length) {
   switch (type) {
     case FRAME_REQUEST:
     case FRAME_STDIN: return side == MUX_GUEST;
-    case FRAME_STDIN_END:
-    case FRAME_CLOSE: return side == MUX_GUEST && length == 0;
+    case FRAME_STDIN_END: return side == MUX_GUEST && length == 0;
+    case FRAME_CLOSE: return length == 0;
     case FRAME_RESIZE:
     case FRAME_SIGNAL: return side == MUX_GUEST && length == 4;
     case FRAME_REPLY:

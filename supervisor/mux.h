@@ -28,8 +28,8 @@ struct mux_stream;
 struct mux_handler {
   /*
    * A frame of `stream` (its `user` pointer is mux_user()); NULL for stream 0. Never credit: that is the mux's own.
-   * At the guest a request opens its stream before this is called. After exit (host) and close (guest) the stream
-   * is gone when the callback returns. Data frames: call mux_consumed when the bytes are out of the way.
+   * At the guest a request opens its stream before this is called. After exit and close the stream is gone when the
+   * callback returns. Data frames: call mux_consumed when the bytes are out of the way.
    * Negative: the channel ends with `*why`.
    */
   int (*frame)(void *context, struct mux_stream *stream, uint8_t type, const uint8_t *payload, size_t length,
@@ -59,7 +59,7 @@ const char *mux_why(const struct mux *mux);
 /* Host: a new stream, its request to be sent first. NULL when too many are open. */
 struct mux_stream *mux_open(struct mux *mux, void *user);
 struct mux_stream *mux_find(struct mux *mux, uint32_t id);
-/* Forgets the stream; the host tells the guest by a close frame. The guest ends a stream by sending exit (mux_send). */
+/* Forgets the stream and tells the other end by a close frame. A session's end is exit instead (guest, mux_send). */
 void mux_close(struct mux *mux, struct mux_stream *stream);
 
 uint32_t mux_id(const struct mux_stream *stream);
