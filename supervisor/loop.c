@@ -84,7 +84,7 @@ static int time_to_next(struct loop *loop) {
 
 static void run_timers(struct loop *loop) {
   int64_t now = monotonic_ms();
-  /* Only those due now: a timer set by a callback with no delay waits for the next turn. */
+  /* Zero-delay timers set by a callback run in this pass too, as long as the millisecond lasts. */
   while (loop->timers && loop->timers->due <= now && !loop->stopping) {
     struct timer *timer = loop->timers;
     loop_timer_cancel(loop, timer);
@@ -142,7 +142,7 @@ void loop_unwatch(struct loop *loop, struct watch *watch) {
 
 void loop_timer(struct loop *loop, struct timer *timer, int64_t delay, void (*callback)(void *context), void *context) {
   loop_timer_cancel(loop, timer);
-  int64_t due = monotonic_ms() + (delay > 0 ? delay : 0) + (delay > 0 ? 0 : 1);
+  int64_t due = monotonic_ms() + (delay > 0 ? delay : 0);
   *timer = (struct timer){.callback = callback, .context = context, .due = due};
   struct timer **place = &loop->timers;
   while (*place && (*place)->due <= due) place = &(*place)->next;
