@@ -57,10 +57,10 @@ function phases(...args: string[]): Record<string, number> {
 async function main(): Promise<void> {
   await using stack = new AsyncDisposableStack();
   stack.defer(() => rmSync(base, { recursive: true, force: true }));
-  stack.defer(() => void spawnSync(gantry, ["daemon", "--stop"], { env: { ...process.env, ...engineEnv } }));
-  stack.defer(
-    () => void spawnSync(gantry, ["daemon", "--clean-up"], { env: { ...process.env, ...engineEnv } }),
-  );
+  const daemon = (flag: string) =>
+    spawnSync(gantry, ["daemon", flag], { env: { ...process.env, ...engineEnv } });
+  stack.defer(() => void daemon("--clean-up"));
+  stack.defer(() => void daemon("--stop"));
 
   ours("image", "bootstrap", "busybox");
   const archive = join(base, "busybox.tar");

@@ -1,0 +1,3 @@
+import { killTable } from "./kill-table.ts";
+
+killTable("vm");
