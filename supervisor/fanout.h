@@ -26,6 +26,7 @@ struct fanout {
   bool started, input_full;
   bool early_end; /* stdinEnd came before the start */
   struct buffer early;
+  uint16_t early_rows, early_columns;
 };
 
 /* Zero the struct and set log, handlers, context; open_stdin and stdin_once are known at fanout_started(). */
@@ -33,6 +34,8 @@ void fanout_attach(struct fanout *fanout, struct link *link, const struct reques
 /* The process runs: input that came early is handed on. */
 void fanout_started(struct fanout *fanout, bool open_stdin, bool stdin_once);
 void fanout_output(struct fanout *fanout, uint8_t type, const void *data, size_t length);
+/* The window's size; kept until the start when it comes early. */
+void fanout_resize(struct fanout *fanout, uint16_t rows, uint16_t columns);
 /* Whoever takes the input is full, or not any more. */
 void fanout_input_full(struct fanout *fanout, bool full);
 /* The end: every attached client gets the exit frame. */

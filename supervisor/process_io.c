@@ -195,6 +195,7 @@ void io_wake(struct process_io *io) {
   if (!io->loop || io->done) return;
   listen_to(io, io->out, &io->out_watch, on_out);
   listen_to(io, io->err, &io->err_watch, on_err);
+  if (io->terminal && buffer_length(&io->input) > 0) push_input(io);
 }
 
 void io_resize(struct process_io *io, uint16_t rows, uint16_t columns) {

@@ -11,7 +11,7 @@
  * blocks (O_NONBLOCK is added for reading). The descriptor, or -1 with errno.
  */
 int rootfs_open(int root, const char *path, int flags, mode_t mode);
-/* Makes the folder `path` (absolute, inside the root) and its parents, owned by root, 0755; returns it opened O_PATH. */
+/* Makes the folder `path` (absolute, inside the root) and its parents, 0755 less the umask; returns it opened O_PATH. */
 int rootfs_make_folder(int root, const char *path, struct error *error);
 
 struct user {

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { complaint_limit = 1 << 20 };
+
 static void *checked(void *pointer) {
   if (pointer) return pointer;
   static const char text[] = "gantry-supervisor: out of memory\n";
@@ -99,6 +101,7 @@ int64_t monotonic_ms(void) { return clock_ms(CLOCK_MONOTONIC); }
 int64_t wall_ms(void) { return clock_ms(CLOCK_REALTIME); }
 
 void complain(const char *format, ...) {
+  static size_t said; /* the file behind standard error stays small whatever provokes complaints */
   char line[2048];
   struct timespec now;
   struct tm parts;
@@ -114,5 +117,6 @@ void complain(const char *format, ...) {
   used += (size_t)length;
   if (used > sizeof line - 2) used = sizeof line - 2;
   line[used++] = '\n';
+  if ((said += used) > complaint_limit) return;
   (void)!write(2, line, used);
 }

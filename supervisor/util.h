@@ -47,5 +47,5 @@ int set_nonblocking(int fd);
 int64_t monotonic_ms(void);
 int64_t wall_ms(void);
 
-/* One line to standard error with the time before it; it never fails. */
+/* One line to standard error with the time before it; it never fails. At most 1 MiB in a process's life. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
