@@ -75,8 +75,7 @@ static int remove_folder(int parent, const char *name, int depth, struct error *
   for (struct dirent *entry; (errno = 0, entry = readdir(dir));) {
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
     if (entry->d_type != DT_DIR && unlinkat(fd, entry->d_name, 0) == 0) continue;
-    if (entry->d_type != DT_DIR && errno != EISDIR)
-      return error_errno(error, "%s cannot be removed", entry->d_name);
+    if (entry->d_type != DT_DIR && errno != EISDIR) return error_errno(error, "%s cannot be removed", entry->d_name);
     if (remove_folder(fd, entry->d_name, depth + 1, error) < 0) return -1;
   }
   if (errno) return error_errno(error, "folder %s cannot be read", name);
