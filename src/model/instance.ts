@@ -1,4 +1,5 @@
 import Type from "typebox";
+import type { Attachment } from "./attachment.ts";
 import { Isolation } from "./isolation.ts";
 
 const closed = { additionalProperties: false } as const;
@@ -183,7 +184,7 @@ export interface SandboxRecord {
   /** The supervisor's process: pid and kernel start time (clock ticks), so that a reused pid is not taken for it. */
   supervisor?: { pid: number; startTime: number };
   /** What the network gave; its closer takes it back. */
-  attachment?: import("../ports/network.ts").Attachment;
+  attachment?: Attachment;
   /** The uid that QEMU runs as (vm only). */
   uid?: number;
   /** Emulation label, for every surface: "kvm" or "tcg" (vm only). */

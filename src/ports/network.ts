@@ -1,5 +1,8 @@
 import type { Undo } from "../lib/undo.ts";
+import type { Attachment } from "../model/attachment.ts";
 import type { PortBinding } from "../model/instance.ts";
+
+export type { Attachment };
 
 /** What an instance wants of the network. */
 export interface NetworkRequest {
@@ -12,28 +15,6 @@ export interface NetworkRequest {
   /** Kept over restarts when it is still free. */
   address?: string;
   mac?: string;
-}
-
-/** What it got: plain data, recorded in the sandbox's record, enough to undo it after a crash. */
-export interface Attachment {
-  sandboxId: string;
-  mode: "nat" | "none";
-  end: "netns" | "tap";
-  /** netns: path of the bound namespace. */
-  netns?: string;
-  /** tap: interface name on the host, made persistent with IFF_VNET_HDR, owned by `tapUid` when given. */
-  tap?: string;
-  /** Host end's interface name (veth) in the bridge. */
-  hostLink?: string;
-  /** With mode nat. */
-  address?: string;
-  /** Prefix length. */
-  prefix?: number;
-  gateway?: string;
-  mac?: string;
-  mtu?: number;
-  /** With host ports chosen. */
-  ports: PortBinding[];
 }
 
 /** The network room: one bridge, its addresses, names and nft table. */
