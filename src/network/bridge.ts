@@ -128,6 +128,13 @@ export async function ensureBridge(names: Names, subnet: Subnet, mtu: number): P
   return missing;
 }
 
+/** Whether bridge and switches are as `ensureBridge` leaves them. No process. */
+export async function bridgeIntact({ bridge }: Names): Promise<boolean> {
+  const keys = [`ipv4/conf/${bridge}/route_localnet`, "ipv4/ip_forward"];
+  const values = await Promise.all(keys.map((key) => readSysctl(key).catch(() => "")));
+  return values.every((value) => value === "1");
+}
+
 /**
  * Another engine may have chosen the same network at the same moment. The link that was made later gives way,
  * which the kernel's link numbers decide the same for both. Returns true when that is us.

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import type { Paths } from "../lib/paths.ts";
 import type { Undo } from "../lib/undo.ts";
 import { GantryError } from "../model/errors.ts";
@@ -7,6 +8,7 @@ import type { Attachment, Network, NetworkRequest } from "../ports/network.ts";
 import { AddressPool } from "./addresses.ts";
 import { Batcher } from "./batch.ts";
 import {
+  bridgeIntact,
   chooseSubnet,
   ensureBridge,
   type Link,
@@ -15,6 +17,9 @@ import {
   mustGiveWay,
   uplinkMtu,
 } from "./bridge.ts";
+import { Directory } from "./dns/directory.ts";
+import { DnsServer } from "./dns/server.ts";
+import { DockerRule } from "./docker.ts";
 import {
   bridgePortLines,
   hostEndLines,
@@ -29,6 +34,7 @@ import { PortTable } from "./ports.ts";
 import { elementsOf, noElements } from "./rules.ts";
 import { formatSubnet, gatewayOf, macOf, type Subnet, subnetOf } from "./subnet.ts";
 import { ipBatch, ipBatchForce } from "./tools.ts";
+import { Watcher } from "./watcher.ts";
 
 /** A bridge has 1,024 port numbers, of which the kernel gives out all but 0. */
 const bridgePorts = 1023;
@@ -73,6 +79,10 @@ class BridgeNetwork implements Network {
     await ipBatchForce(links.map((link) => `link del dev ${link}`));
   });
   readonly #goneNamespaces = new Batcher<string>(removeNamespaces);
+  readonly #directory = new Directory();
+  readonly #docker: DockerRule;
+  readonly #watcher = new Watcher(() => this.#watch());
+  #dns: DnsServer | undefined;
   #setup: Promise<Ready> | undefined;
   #ready: Ready | undefined;
 
@@ -82,6 +92,7 @@ class BridgeNetwork implements Network {
     this.#namespaces = join(options.paths.run, "netns");
     this.#wantedSubnet = options.subnet ?? (process.env.GANTRY_SUBNET || undefined);
     this.#firewall = new Firewall(options.settings);
+    this.#docker = new DockerRule(this.#names, options.settings);
     this.#ports = new PortTable(() => this.#ready && gatewayOf(this.#ready.subnet));
   }
 
@@ -121,10 +132,36 @@ class BridgeNetwork implements Network {
       this.#ports.adopt(attachment.sandboxId, attachment.ports);
       for (const [set, key, value] of elementsOf(attachment)) elements[set].set(key, value);
     }
-    await this.#firewall.install({ names: this.#names, subnet, dnsPort: 53 }, live && elements);
+    const dnsPort = await this.#serveNames(subnet);
+    await this.#firewall.install({ names: this.#names, subnet, dnsPort }, live && elements);
     if (live) await this.#putBack(live, links);
+    await this.#docker.ensure();
+    this.#watcher.start();
     this.#ready = { subnet, mtu, pool };
     return this.#ready;
+  }
+
+  /** Starts the name server unless it runs; the network works without it, and `facts` tells. */
+  async #serveNames(subnet: Subnet): Promise<number> {
+    if (!this.#dns?.running) {
+      this.#dns = new DnsServer(this.#directory, subnet);
+      await this.#dns.start().catch(() => {});
+    }
+    return this.#dns.port || 53;
+  }
+
+  /** What someone else may have taken away while instances run: our rules, the bridge, Docker's chain. */
+  async #watch(): Promise<void> {
+    const live = [...this.#attached.values()]
+      .map((one) => one.attachment)
+      .filter((one) => one.address !== undefined);
+    if (live.length === 0 || !this.#ready) return;
+    if (!(await this.#firewall.intact())) await this.#firewall.restore();
+    if (!(await bridgeIntact(this.#names))) {
+      await ensureBridge(this.#names, this.#ready.subnet, this.#ready.mtu);
+      await this.#putBack(live, await listLinks());
+    }
+    await this.#docker.ensure();
   }
 
   /** Living host ends that are not in the bridge (someone deleted it) go back into it. */
@@ -164,6 +201,7 @@ class BridgeNetwork implements Network {
       return attachment;
     }
     this.#address(attachment, request, ready);
+    this.#directory.add(attachment.address!, request.project, request.sandboxId);
     attachment.ports = await this.#ports.reserve(request.sandboxId, request.ports);
     // Both at once: they are different processes, and the instance does not run yet.
     const done = await Promise.allSettled([
@@ -205,19 +243,34 @@ class BridgeNetwork implements Network {
   }
 
   async detach(attachment: Attachment): Promise<void> {
-    const link = linkOf(attachment);
     const results = await Promise.allSettled([
-      link !== undefined && linkExists(link) ? this.#goneLinks.add(link) : undefined,
-      attachment.netns === undefined ? undefined : this.#goneNamespaces.add(attachment.netns),
+      this.#disconnect(attachment),
       this.#firewall.remove(elementsOf(attachment)),
     ]);
     for (const result of results) if (result.status === "rejected") throw result.reason;
     // Only now may someone else get the address and the ports.
     const held = this.#attached.get(attachment.sandboxId)?.attachment;
-    if (held && held.address === attachment.address) this.#attached.delete(attachment.sandboxId);
+    if (held && held.address === attachment.address) {
+      this.#attached.delete(attachment.sandboxId);
+      if (attachment.address !== undefined) this.#directory.remove(attachment.address);
+    }
     this.#ports.release(attachment.sandboxId, attachment.ports);
     if (attachment.address !== undefined && !this.#addressHeld(attachment.address))
       this.#ready?.pool.release(attachment.address);
+  }
+
+  /**
+   * A namespace that nobody holds any longer takes its link along within a few milliseconds; deleting the link
+   * oneself waits 30 ms or more for the kernel, so that is kept for the others.
+   */
+  async #disconnect(attachment: Attachment): Promise<void> {
+    const link = linkOf(attachment);
+    if (attachment.netns !== undefined) {
+      await this.#goneNamespaces.add(attachment.netns);
+      for (let waited = 0; link !== undefined && waited < 50 && linkExists(link); waited++)
+        await setTimeout(1);
+    }
+    if (link !== undefined && linkExists(link)) await this.#goneLinks.add(link);
   }
 
   #addressHeld(address: string): boolean {
@@ -225,7 +278,10 @@ class BridgeNetwork implements Network {
     return false;
   }
 
-  setNames(_project: string, _attachment: Attachment, _names: string[]): void {}
+  setNames(project: string, attachment: Attachment, names: string[]): void {
+    if (attachment.address === undefined || !this.#attached.has(attachment.sandboxId)) return;
+    this.#directory.add(attachment.address, project, attachment.sandboxId, names);
+  }
 
   async reconcile(live: { project: string; attachment: Attachment; names: string[] }[]): Promise<void> {
     this.#attached.clear();
@@ -257,7 +313,10 @@ class BridgeNetwork implements Network {
     await making;
   }
 
-  async stop(): Promise<void> {}
+  async stop(): Promise<void> {
+    await this.#watcher.stop();
+    this.#dns?.stop();
+  }
 
   async teardown(): Promise<void> {
     await this.stop();
@@ -266,17 +325,24 @@ class BridgeNetwork implements Network {
     if (ours.length > 0) await ipBatchForce(ours.map((link) => `link del dev ${link}`));
     await removeNamespaces(await listNamespaces(this.#namespaces));
     await this.#firewall.destroy(this.#names.table);
+    await this.#docker.remove();
     this.#attached.clear();
+    this.#directory.clear();
     this.#setup = undefined;
     this.#ready = undefined;
   }
 
   async facts(): Promise<Record<string, string>> {
-    const stored = this.#settings.get("network.subnet");
+    const dns = this.#dns;
     return {
       bridge: this.#names.bridge,
-      subnet: this.#ready ? formatSubnet(this.#ready.subnet) : (stored ?? "not chosen yet"),
+      subnet: this.#ready
+        ? formatSubnet(this.#ready.subnet)
+        : (this.#settings.get("network.subnet") ?? "not chosen yet"),
       attached: String([...this.#attached.values()].filter((one) => one.attachment.mode === "nat").length),
+      dns: dns?.running ? `${gatewayOf(this.#ready!.subnet)}:${dns.port}` : "not running",
+      dockerUserRule: this.#docker.state,
+      ...(this.#watcher.failure && { problem: this.#watcher.failure }),
     };
   }
 }
