@@ -71,6 +71,7 @@ static const struct {
     {"archive-write", offsetof(struct wall, archive_write), NEEDS_WORKLOAD | NEEDS_PATH},
     {"shutdown", offsetof(struct wall, shutdown), 0},
     {"configure", offsetof(struct wall, configure), 0},
+    {"mount-rootfs", offsetof(struct wall, mount_rootfs), NEEDS_WORKLOAD},
     {"poweroff", offsetof(struct wall, poweroff), 0},
 };
 

@@ -91,6 +91,7 @@ struct wall {
   void (*shutdown)(struct wall *, struct link *, const struct request *);
   /* Only the guest's PID 1 has these. */
   void (*configure)(struct wall *, struct link *, const struct request *);
+  void (*mount_rootfs)(struct wall *, struct link *, const struct request *);
   void (*poweroff)(struct wall *, struct link *, const struct request *);
 };
 
