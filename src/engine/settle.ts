@@ -1,0 +1,63 @@
+import type { InstanceRecord } from "../model/instance.ts";
+import type { ExitRecord } from "../ports/supervisor.ts";
+import { type Context, emit, instanceOf, isActive, sandboxOf, update } from "./context.ts";
+import { failpoint } from "./failpoint.ts";
+import { removeLocked } from "./remove.ts";
+import { forgetRestart, scheduleRestart } from "./restart-policy.ts";
+import { closeSandbox, detach, dropLive } from "./sandbox.ts";
+import { notify } from "./wait.ts";
+
+/** A guest that powers off syncs its disk first. */
+const closingTimeout = 15_000;
+
+/**
+ * The workload of this start has ended: network back, exit recorded and told, sandbox closed, then removal or restart.
+ * Called under the instance's lock, any number of times; only the first counts. `exit` is undefined when the supervisor
+ * died without leaving a record.
+ */
+export async function settle(
+  context: Context,
+  id: string,
+  generation: number,
+  exit: ExitRecord | undefined,
+): Promise<void> {
+  const before = context.state.instances.get(id);
+  if (!before || before.generation !== generation || !isActive(before)) return;
+  const sandbox = sandboxOf(context, before);
+  const live = context.live.get(before.sandboxId);
+  const failures: string[] = [];
+  await detach(context, sandbox).catch((error: Error) =>
+    failures.push(`detaching the network: ${error.message}`),
+  );
+  failpoint("stop.after-network", sandbox.supervisor?.pid);
+  const again = scheduleRestart(context, before, exit?.exitCode ?? 137);
+  const { pid: _, error: __, ...rest } = instanceOf(context, id);
+  const record: InstanceRecord = {
+    ...rest,
+    state: again ? "restarting" : "exited",
+    exitCode: exit?.exitCode ?? 137,
+    oomKilled: exit?.oomKilled ?? false,
+    finishedAt: exit?.finishedAt ?? Date.now(),
+    ...(exit === undefined && { error: "its supervisor died; what ran in it was killed" }),
+  };
+  context.state.instances.put(record);
+  failpoint("stop.after-record", sandbox.supervisor?.pid);
+  emit(context, record, "die", { exitCode: String(record.exitCode) });
+  notify(context, id, "exit", {
+    exitCode: record.exitCode ?? 0,
+    oomKilled: record.oomKilled,
+    ...(record.error && { error: record.error }),
+  });
+  if (live) {
+    await Promise.race([live.supervisor.closed, Bun.sleep(closingTimeout)]);
+    dropLive(context, before.sandboxId);
+  }
+  await closeSandbox(context, before.sandboxId).catch((error: Error) => failures.push(error.message));
+  failpoint("stop.after-close");
+  if (failures.length > 0) {
+    forgetRestart(context, id);
+    update(context, id, { state: "broken", error: failures.join("; ") });
+    return;
+  }
+  if (record.config.autoRemove) await removeLocked(context, id, { volumes: true });
+}

@@ -1,0 +1,69 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { instanceFolder, type Paths, sandboxFolder } from "../lib/paths.ts";
+import type { SandboxRecord } from "../model/instance.ts";
+import type { Context } from "./context.ts";
+import { processStartTime } from "./host.ts";
+
+const idPattern = /^[0-9a-f]{64}$/;
+
+/** Supervisors of this engine that live now, by the run folder in their arguments. One pass over /proc. */
+export function findSupervisors(paths: Paths): { sandboxId: string; pid: number; startTime: number }[] {
+  const folders = `${dirname(sandboxFolder(paths, "x"))}/`;
+  const found: { sandboxId: string; pid: number; startTime: number }[] = [];
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    let argv: string[];
+    try {
+      argv = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
+    } catch {
+      continue; // it has ended meanwhile
+    }
+    if (!argv[0]?.endsWith("gantry-supervisor")) continue;
+    const folder = argv.find((argument) => argument.startsWith(folders));
+    const sandboxId = folder?.slice(folders.length).split("/")[0];
+    const startTime = processStartTime(Number(name));
+    if (sandboxId && startTime !== undefined) found.push({ sandboxId, pid: Number(name), startTime });
+  }
+  return found;
+}
+
+/** Closes and removes what carries a sandbox's or instance's id that no record knows. */
+export async function clearStrays(context: Context): Promise<void> {
+  const { paths, state } = context;
+  const ids = new Set([
+    ...(await idsIn(dirname(sandboxFolder(paths, "x")))),
+    ...(await idsIn(dirname(instanceFolder(paths, "x")))),
+    ...findSupervisors(paths).map((supervisor) => supervisor.sandboxId),
+  ]);
+  const processes = new Map(findSupervisors(paths).map((process) => [process.sandboxId, process]));
+  for (const id of ids) {
+    if (state.sandboxes.get(id) || state.instances.get(id)) continue;
+    for (const backend of Object.values(context.backends)) {
+      const process = processes.get(id);
+      const sandbox: SandboxRecord = {
+        id,
+        project: "",
+        isolation: backend.isolation,
+        ...(process && { supervisor: { pid: process.pid, startTime: process.startTime } }),
+      };
+      try {
+        await backend.close(sandbox);
+        await backend.removeLayer(id);
+      } catch (error) {
+        console.error(`gantry: clearing stray ${id.slice(0, 12)}: ${(error as Error).message}`);
+      }
+    }
+    await rm(sandboxFolder(paths, id), { recursive: true, force: true });
+    await rm(instanceFolder(paths, id), { recursive: true, force: true });
+  }
+}
+
+async function idsIn(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(join(folder))).filter((name) => idPattern.test(name));
+  } catch {
+    return [];
+  }
+}
