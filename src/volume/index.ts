@@ -1,0 +1,1 @@
+export { createVolumes } from "./volumes.ts";
