@@ -62,6 +62,8 @@ export interface Context extends Ports {
   /** By instance id: how long the steps of the last start took. */
   phases: Map<string, Record<string, number>>;
   limitFacts: LimitFacts;
+  /** Resolved when records and machine agree: what is due by itself waits for it. */
+  ready: PromiseWithResolvers<void>;
   /** The engine is going away: nothing new begins. */
   closing: boolean;
 }
@@ -83,6 +85,7 @@ export const createContext = (ports: Ports): Context => ({
   restarts: new Map(),
   phases: new Map(),
   limitFacts: hostFacts(),
+  ready: Promise.withResolvers(),
   closing: false,
 });
 

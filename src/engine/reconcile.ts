@@ -21,7 +21,6 @@ const firstRestart = 100;
  */
 export async function reconcile(context: Context): Promise<void> {
   const started = performance.now();
-  await context.network.setup();
   recordFound(context);
   const records = context.state.instances.all();
   const known = new Set(records.map((record) => record.sandboxId));
@@ -42,6 +41,7 @@ export async function reconcile(context: Context): Promise<void> {
   await context.volumes.reconcile();
   await context.images.reconcile();
   await collect(context);
+  context.ready.resolve();
   console.error(
     `gantry: ${records.length} instances reconciled in ${Math.round(performance.now() - started)} ms, ${context.live.size} of them alive`,
   );
@@ -65,7 +65,7 @@ async function one(context: Context, record: InstanceRecord): Promise<void> {
     case "starting":
       return await undoStart(context, record);
     case "removing":
-      return await removeLocked(context, record.id, { volumes: record.config.autoRemove });
+      return await removeLocked(context, record.id, { volumes: true });
     case "restarting":
       await closeSandbox(context, record.sandboxId);
       return armRestart(context, record.id, firstRestart);

@@ -3,7 +3,7 @@ import { instanceFolder, sandboxFolder } from "../lib/paths.ts";
 import { GantryError } from "../model/errors.ts";
 import type { InstanceRecord, SandboxRecord } from "../model/instance.ts";
 import { dropHeld } from "./attach.ts";
-import { backendOf, type Context, emit, isActive, update } from "./context.ts";
+import { backendOf, type Context, emit, instanceOf, isActive, update } from "./context.ts";
 import { failpoint } from "./failpoint.ts";
 import { instanceLabel } from "./plan/plan.ts";
 import { forgetRestart } from "./restart-policy.ts";
@@ -49,7 +49,12 @@ export async function removeLocked(
   id: string,
   options: { volumes: boolean },
 ): Promise<void> {
-  const record = update(context, id, { state: "removing" });
+  const before = instanceOf(context, id);
+  const record = update(context, id, {
+    state: "removing",
+    // Volumes that are to stay are no longer its own: a crash from here on removes what is left of `volumes`.
+    ...(!options.volumes && { volumes: before.volumes.map((volume) => ({ ...volume, anonymous: false })) }),
+  });
   forgetRestart(context, id);
   failpoint("remove.after-intent");
   try {
@@ -62,7 +67,7 @@ export async function removeLocked(
     };
     await removeFiles(context, sandbox, id);
     failpoint("remove.after-layer");
-    if (options.volumes) await removeAnonymous(context, record);
+    await removeAnonymous(context, record);
     failpoint("remove.after-volumes");
   } catch (thrown) {
     const error = GantryError.from(thrown);

@@ -34,9 +34,8 @@ export function scheduleRestart(context: Context, record: InstanceRecord, exitCo
 export function armRestart(context: Context, id: string, delay: number): void {
   clearTimeout(context.restarts.get(id)?.timer);
   const timer = setTimeout(() => {
-    if (context.closing) return;
-    context.lock
-      .run(id, () => fire(context, id))
+    context.ready.promise
+      .then(() => (context.closing ? undefined : context.lock.run(id, () => fire(context, id))))
       .catch((error: Error) => console.error(`gantry: restart of ${id.slice(0, 12)}: ${error.message}`));
   }, delay);
   context.restarts.set(id, { timer, delay });

@@ -1,7 +1,8 @@
 import type { InstanceRecord } from "../model/instance.ts";
 import type { ExitRecord } from "../ports/supervisor.ts";
-import { type Context, emit, instanceOf, isActive, sandboxOf, update } from "./context.ts";
+import { type Context, emit, instanceOf, isActive, sandboxOf, update, updateSandbox } from "./context.ts";
 import { failpoint } from "./failpoint.ts";
+import { within } from "./patience.ts";
 import { removeLocked } from "./remove.ts";
 import { forgetRestart, scheduleRestart } from "./restart-policy.ts";
 import { closeSandbox, detach, dropLive } from "./sandbox.ts";
@@ -26,8 +27,12 @@ export async function settle(
   const sandbox = sandboxOf(context, before);
   const live = context.live.get(before.sandboxId);
   const failures: string[] = [];
-  await detach(context, sandbox).catch((error: Error) =>
-    failures.push(`detaching the network: ${error.message}`),
+  const detached = await detach(context, sandbox).then(
+    () => true,
+    (error: Error) => {
+      failures.push(`detaching the network: ${error.message}`);
+      return false;
+    },
   );
   failpoint("stop.after-network", sandbox.supervisor?.pid);
   const again = scheduleRestart(context, before, exit?.exitCode ?? 137);
@@ -40,7 +45,10 @@ export async function settle(
     finishedAt: exit?.finishedAt ?? Date.now(),
     ...(exit === undefined && { error: "its supervisor died; what ran in it was killed" }),
   };
-  context.state.instances.put(record);
+  context.state.transaction(() => {
+    context.state.instances.put(record);
+    if (detached) updateSandbox(context, before.sandboxId, { attachment: undefined });
+  });
   failpoint("stop.after-record", sandbox.supervisor?.pid);
   emit(context, record, "die", { exitCode: String(record.exitCode) });
   notify(context, id, "exit", {
@@ -49,7 +57,7 @@ export async function settle(
     ...(record.error && { error: record.error }),
   });
   if (live) {
-    await Promise.race([live.supervisor.closed, Bun.sleep(closingTimeout)]);
+    await within(live.supervisor.closed, closingTimeout, undefined);
     dropLive(context, before.sandboxId);
   }
   await closeSandbox(context, before.sandboxId).catch((error: Error) => failures.push(error.message));

@@ -3,6 +3,7 @@ import type { InstanceRecord } from "../model/instance.ts";
 import type { ExitRecord } from "../ports/supervisor.ts";
 import { type Context, emit, instanceOf, isActive, type Live, sandboxOf, update } from "./context.ts";
 import { failpoint } from "./failpoint.ts";
+import { within } from "./patience.ts";
 import { forgetRestart } from "./restart-policy.ts";
 import { readExit } from "./sandbox.ts";
 import { settle } from "./settle.ts";
@@ -46,7 +47,7 @@ export async function stopLocked(context: Context, id: string, timeout?: number)
     emit(context, record, "kill", { signal: String(signal) });
     await deliver(live, id, signal, paused);
     failpoint("stop.after-signal", pid);
-    exit = await within(live, id, seconds < 0 ? Number.POSITIVE_INFINITY : seconds * 1000);
+    exit = await exitWithin(live, id, seconds < 0 ? Number.POSITIVE_INFINITY : seconds * 1000);
   }
   await finish(context, record, live, exit);
   if (context.state.instances.get(id)) emit(context, record, "stop");
@@ -68,7 +69,7 @@ async function finish(
   let exit = first;
   if (exit === "late" && live) {
     await deliver(live, id, sigkill, record.state === "paused");
-    exit = await within(live, id, killPatience);
+    exit = await exitWithin(live, id, killPatience);
   }
   const { supervisor } = sandboxOf(context, record);
   if (exit === "late" && supervisor) await context.supervisors.kill(supervisor);
@@ -87,17 +88,7 @@ export async function deliver(live: Live, id: string, signal: number, paused: bo
   if (paused) await live.supervisor.resume(id).catch(quietly);
 }
 
-async function within(live: Live, id: string, ms: number): Promise<ExitRecord | undefined | "late"> {
+async function exitWithin(live: Live, id: string, ms: number): Promise<ExitRecord | undefined | "late"> {
   const exit = live.exits.get(id);
-  if (!exit) return "late";
-  if (ms === Number.POSITIVE_INFINITY) return await exit.promise;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<"late">((resolve) => {
-    timer = setTimeout(resolve, Math.min(ms, 0x7fffffff), "late");
-  });
-  try {
-    return await Promise.race([exit.promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  return exit ? await within(exit.promise, ms, "late" as const) : "late";
 }
