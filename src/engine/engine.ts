@@ -12,6 +12,7 @@ import { inspect } from "./inspect.ts";
 import { kill } from "./kill.ts";
 import { list } from "./list.ts";
 import { logs } from "./logs.ts";
+import { within } from "./patience.ts";
 import { pause, unpause } from "./pause.ts";
 import { reconcile } from "./reconcile.ts";
 import { remove } from "./remove.ts";
@@ -25,12 +26,15 @@ import { viewOf } from "./view.ts";
 import { createVolume, inspectVolume, listVolumes, pruneVolumes, removeVolume } from "./volumes.ts";
 import { wait } from "./wait.ts";
 
+/** A start takes less; what takes longer is left to the next engine, as after a crash. */
+const closePatience = 5000;
+
 export interface RunningEngine {
   engine: Engine;
   /** Brings records and machine together; to be awaited before the first verb. */
   reconcile(): Promise<void>;
-  /** Lets go of everything and leaves the instances as they are. */
-  close(): void;
+  /** Waits a little for verbs under way, then lets go of everything and leaves the instances as they are. */
+  close(): Promise<void>;
 }
 
 /** The engine over its ports: each verb is a function over one context. */
@@ -39,8 +43,9 @@ export function createEngine(ports: Ports): RunningEngine {
   return {
     engine: verbs(context),
     reconcile: () => reconcile(context),
-    close() {
+    async close() {
       context.closing = true;
+      await within(context.lock.idle(), closePatience, undefined);
       for (const id of [...context.restarts.keys()]) forgetRestart(context, id);
       for (const { supervisor } of context.live.values()) supervisor.disconnect();
       context.live.clear();

@@ -17,4 +17,9 @@ export class KeyedLock {
       if (this.#tails.get(key) === tail) this.#tails.delete(key);
     }
   }
+
+  /** Resolves when all that runs or waits now has ended. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#tails.values());
+  }
 }

@@ -1,0 +1,126 @@
+import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
+import { createServer } from "./api/native/server.ts";
+import { createEngine, type RunningEngine } from "./engine/engine.ts";
+import { checkFailpoints } from "./engine/failpoint.ts";
+import { imageUsage } from "./engine/gc.ts";
+import { createImages } from "./image/index.ts";
+import { createContainerBackend } from "./isolation/container/index.ts";
+import { createVmBackend } from "./isolation/vm/index.ts";
+import { instanceFolder, type Paths, sandboxFolder } from "./lib/paths.ts";
+import { version } from "./lib/version.ts";
+import { GantryError } from "./model/errors.ts";
+import { createNetwork } from "./network/index.ts";
+import type { Network } from "./ports/network.ts";
+import type { State } from "./ports/state.ts";
+import { lockRoot } from "./state/lock.ts";
+import { checkState, openState } from "./state/state.ts";
+import { createSupervisors } from "./supervisor/index.ts";
+import { createVolumes } from "./volume/index.ts";
+
+export interface DaemonOptions {
+  /** Take bridge, rules and run folder away and end, instead of serving. Refused while instances are alive. */
+  cleanUp?: boolean;
+}
+
+/**
+ * The engine's process, from taking its root to SIGTERM or SIGINT, which leave the instances running.
+ * The only place where the rooms meet. Throws `denied` without root, `conflict` when another engine has the root.
+ */
+export async function runDaemon(paths: Paths, options: DaemonOptions = {}): Promise<void> {
+  if (process.getuid?.() !== 0) throw new GantryError("denied", "the engine needs root: start it with sudo");
+  checkFailpoints();
+  makeFolders(paths);
+  const lock = lockRoot(paths.root);
+  const state = openState(paths.root);
+  const { running, network } = wire(paths, state);
+  const closeAll = async () => {
+    await network.stop();
+    await running.close();
+    state.close();
+    lock.release();
+  };
+  try {
+    await running.reconcile();
+    if (options.cleanUp) await cleanUp(paths, state, network);
+    else await serve(paths, running);
+  } finally {
+    await closeAll();
+  }
+}
+
+/** Makes every room and gives each what it needs of the others. */
+function wire(paths: Paths, state: State): { running: RunningEngine; network: Network } {
+  const supervisors = createSupervisors({ paths });
+  const images = createImages({ paths, supervisors, usage: () => imageUsage(state) });
+  const network = createNetwork({
+    paths,
+    settings: { get: (key) => state.setting(key), set: (key, value) => state.setSetting(key, value) },
+  });
+  const running = createEngine({
+    paths,
+    state,
+    images,
+    volumes: createVolumes({ paths }),
+    network,
+    supervisors,
+    backends: {
+      container: createContainerBackend({ paths, supervisors }),
+      vm: createVmBackend({ paths, supervisors }),
+    },
+    version,
+    checkState: () => checkState(paths.root),
+  });
+  return { running, network };
+}
+
+/** The API from here to the end signal. */
+async function serve(paths: Paths, { engine }: RunningEngine): Promise<void> {
+  const server = createServer({ engine, paths });
+  const ended = Promise.withResolvers<string>();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => ended.resolve(signal));
+  // One connection's trouble must not end the engine for all others.
+  process.on("unhandledRejection", (reason) => console.error("gantry: unhandled:", reason));
+  process.on("uncaughtException", (error) => console.error("gantry: uncaught:", error));
+  await server.listen();
+  console.error(`gantry ${version}: serving ${paths.socket}, root ${paths.root}, pid ${process.pid}`);
+  const signal = await ended.promise;
+  console.error(`gantry: ${signal}: leaving; instances go on`);
+  await server.close();
+}
+
+async function cleanUp(paths: Paths, state: State, network: Network): Promise<void> {
+  const alive = state.instances
+    .all()
+    .filter((record) => ["running", "paused", "stopping"].includes(record.state));
+  if (alive.length > 0)
+    throw new GantryError(
+      "conflict",
+      `${alive.length} instances are alive (${alive.map((record) => record.name).join(", ")}); stop them first`,
+    );
+  await network.teardown();
+  rmSync(paths.run, { recursive: true, force: true });
+}
+
+/** The root is for root; those inside that a QEMU's user must reach can be passed through, not listed. */
+function makeFolders(paths: Paths): void {
+  process.umask(0o022);
+  const folders: [path: string, mode: number][] = [
+    [paths.root, 0o711],
+    [paths.run, 0o755],
+    [dirname(instanceFolder(paths, "x")), 0o711],
+    [dirname(sandboxFolder(paths, "x")), 0o711],
+  ];
+  for (const [path, mode] of folders) {
+    try {
+      mkdirSync(path, { recursive: true, mode });
+      chmodSync(path, mode);
+    } catch (error) {
+      throw new GantryError(
+        "unavailable",
+        `${path} cannot be made: ${(error as Error).message}; choose another with --root and --run`,
+        { cause: error },
+      );
+    }
+  }
+}
