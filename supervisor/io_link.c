@@ -71,14 +71,17 @@ static void on_closed(struct link *link) {
 void io_link_start(struct io_link *session, struct loop *loop, struct link *link, bool terminal, int in, int out,
                    int err) {
   session->link = link;
-  link->owner = session;
-  link->on_frame = on_frame;
-  link->on_writable = on_writable;
-  link->on_closed = on_closed;
+  if (link) {
+    link->owner = session;
+    link->on_frame = on_frame;
+    link->on_writable = on_writable;
+    link->on_closed = on_closed;
+  }
   if (terminal)
     io_start_terminal(&session->io, loop, &handlers, session, out);
   else
     io_start(&session->io, loop, &handlers, session, in, out, err);
+  if (!link && !terminal) io_input_end(&session->io);
 }
 
 void io_link_exited(struct io_link *session, int32_t status, bool out_of_memory) {

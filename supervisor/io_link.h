@@ -18,6 +18,7 @@ struct io_link {
 /*
  * Zero the struct, set the callbacks, then call this: it takes over the link's callbacks and the descriptors
  * (-1: none; with a terminal only `out`, the master). The reply must have been sent before.
+ * `link` may be NULL: the client has gone already.
  */
 void io_link_start(struct io_link *session, struct loop *loop, struct link *link, bool terminal, int in, int out,
                    int err);
