@@ -23,34 +23,36 @@ export interface DaemonOptions {
   cleanUp?: boolean;
 }
 
+/** An engine with its rooms, not yet reconciled. */
+export interface OpenEngine extends Pick<RunningEngine, "engine" | "reconcile"> {
+  state: State;
+  network: Network;
+  /** Lets go of the root; instances go on. */
+  close(): Promise<void>;
+}
+
 /**
  * The engine's process, from taking its root to SIGTERM or SIGINT, which leave the instances running.
- * The only place where the rooms meet. Throws `denied` without root, `conflict` when another engine has the root.
+ * Throws `denied` without root, `conflict` when another engine has the root.
  */
 export async function runDaemon(paths: Paths, options: DaemonOptions = {}): Promise<void> {
   if (process.getuid?.() !== 0) throw new GantryError("denied", "the engine needs root: start it with sudo");
   checkFailpoints();
-  makeFolders(paths);
-  const lock = lockRoot(paths.root);
-  const state = openState(paths.root);
-  const { running, network } = wire(paths, state);
-  const closeAll = async () => {
-    await network.stop();
-    await running.close();
-    state.close();
-    lock.release();
-  };
+  const open = openEngine(paths);
   try {
-    await running.reconcile();
-    if (options.cleanUp) await cleanUp(paths, state, network);
-    else await serve(paths, running);
+    await open.reconcile();
+    if (options.cleanUp) await cleanUp(paths, open);
+    else await serve(paths, open);
   } finally {
-    await closeAll();
+    await open.close();
   }
 }
 
-/** Makes every room and gives each what it needs of the others. */
-function wire(paths: Paths, state: State): { running: RunningEngine; network: Network } {
+/** Takes the root and makes every room, giving each what it needs of the others: the only place where they meet. */
+export function openEngine(paths: Paths): OpenEngine {
+  makeFolders(paths);
+  const lock = lockRoot(paths.root);
+  const state = openState(paths.root);
   const supervisors = createSupervisors({ paths });
   const images = createImages({ paths, supervisors, usage: () => imageUsage(state) });
   const network = createNetwork({
@@ -71,11 +73,22 @@ function wire(paths: Paths, state: State): { running: RunningEngine; network: Ne
     version,
     checkState: () => checkState(paths.root),
   });
-  return { running, network };
+  return {
+    engine: running.engine,
+    reconcile: running.reconcile,
+    state,
+    network,
+    async close() {
+      await running.close();
+      await network.stop();
+      state.close();
+      lock.release();
+    },
+  };
 }
 
 /** The API from here to the end signal. */
-async function serve(paths: Paths, { engine }: RunningEngine): Promise<void> {
+async function serve(paths: Paths, { engine }: OpenEngine): Promise<void> {
   const server = createServer({ engine, paths });
   const ended = Promise.withResolvers<string>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => ended.resolve(signal));
@@ -89,7 +102,7 @@ async function serve(paths: Paths, { engine }: RunningEngine): Promise<void> {
   await server.close();
 }
 
-async function cleanUp(paths: Paths, state: State, network: Network): Promise<void> {
+async function cleanUp(paths: Paths, { state, network }: OpenEngine): Promise<void> {
   const alive = state.instances
     .all()
     .filter((record) => ["running", "paused", "stopping"].includes(record.state));
