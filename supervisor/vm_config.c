@@ -58,6 +58,7 @@ int vm_config_parse(struct vm_config *config, const char *text, size_t length, s
       need_int(json, "poweroffTimeout", 1, 3600000, &config->poweroff_timeout, error) < 0 ||
       parse_disks(config, error) < 0 || parse_shares(config, error) < 0)
     return -1;
+  config->mount = json_object_get(json, "mount");
   config->tap = want_string(json, "tap", NULL);
   config->qemu = need_strings(json, "qemu", error);
   if (!config->qemu) return -1;

@@ -46,6 +46,7 @@ struct vm_config {
   struct vm_share shares[VM_SHARES_MAX];
   size_t share_count;
   json_t *configure; /* sent to the guest, with time and randomness added */
+  json_t *mount;     /* a `mount-rootfs` request for a sandbox that is opened for its files only, or NULL */
   int64_t boot_timeout, boot_tries, poweroff_timeout; /* ms, count, ms */
 };
 
