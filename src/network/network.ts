@@ -238,6 +238,8 @@ class BridgeNetwork implements Network {
   }
 
   async #connect(attachment: Attachment): Promise<void> {
+    const link = linkOf(attachment)!;
+    if (linkExists(link)) await this.#goneLinks.add(link); // made by what an engine had started when it was killed
     if (attachment.end === "netns") await makeNamespace(attachment.netns!, attachment);
     await this.#hostLinks.add(hostEndLines(attachment, this.#names.bridge));
   }

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { exec } from "../../src/lib/exec.ts";
 import { newId } from "../../src/model/ids.ts";
@@ -41,6 +41,13 @@ export async function makeWorld(): Promise<World> {
     ].join("\n"),
   });
   return { folder, internet };
+}
+
+/** Ends the servers and takes the world's files away; the host's part goes with its namespace. */
+export async function endWorld(world: World): Promise<void> {
+  stopServers();
+  await exec(["umount", "-l", world.internet]);
+  rmSync(world.folder, { recursive: true, force: true });
 }
 
 /** Settings that outlive one engine, as the state room's do. */
@@ -88,6 +95,49 @@ export async function ask(
   return (await exec(argv, { timeout: 20_000 })).stdout.trim();
 }
 
+/** What a name server says: `{id, rcode, answers}`; `type` as a number. */
+export async function resolve(
+  netns: string | undefined,
+  server: string,
+  name: string,
+  type = 1,
+  protocol = "udp",
+  port = 53,
+) {
+  const argv = within(netns, [
+    process.execPath,
+    probe,
+    "dns",
+    protocol,
+    server,
+    String(port),
+    `${name}/${type}`,
+  ]);
+  const text = (await exec(argv, { timeout: 20_000 })).stdout.trim();
+  return text.startsWith("{")
+    ? (JSON.parse(text) as { id: boolean; rcode: number; answers: string[] })
+    : text;
+}
+
+/** Runs a verb of the probe and gives what it prints. */
+export const probeRun = (netns: string | undefined, ...args: string[]) =>
+  exec(within(netns, [process.execPath, probe, ...args]), { timeout: 30_000 }).then((result) =>
+    result.stdout.trim(),
+  );
+
+/** Starts a verb of the probe that goes on; its output lines are collected. */
+export function probeStart(
+  netns: string | undefined,
+  ...args: string[]
+): { child: ChildProcess; lines: string[] } {
+  const argv = within(netns, [process.execPath, probe, ...args]);
+  const child = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "inherit"] });
+  servers.push(child);
+  const lines: string[] = [];
+  child.stdout!.on("data", (data: Buffer) => lines.push(...data.toString().trim().split("\n")));
+  return { child, lines };
+}
+
 const servers: ChildProcess[] = [];
 
 /** A server that answers `<name> <client address>`; resolves when it listens. */
@@ -108,7 +158,7 @@ export async function serve(
   return child;
 }
 
-export function stopServers(): void {
+function stopServers(): void {
   for (const child of servers.splice(0)) child.kill("SIGKILL");
 }
 
