@@ -50,6 +50,7 @@ export async function viewOf(context: Context, record: InstanceRecord): Promise<
   return {
     ...record,
     ...(sandbox?.accelerator && { accelerator: sandbox.accelerator }),
+    ...(sandbox?.supervisor && { supervisorPid: sandbox.supervisor.pid }),
     ...(attachment?.address && { address: attachment.address }),
     ...(attachment?.gateway && { gateway: attachment.gateway }),
     ...(attachment?.mac && { mac: attachment.mac }),

@@ -34,6 +34,8 @@ export interface InstanceView extends InstanceRecord {
     labels: Record<string, string>;
   };
   logPath: string;
+  /** Host pid of the supervisor while the sandbox is open. */
+  supervisorPid?: number;
   /** Milliseconds of each step of the last start: plan, snapshot, network, open, start, total; for a vm also boot. */
   startPhases?: Record<string, number>;
 }
