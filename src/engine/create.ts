@@ -26,9 +26,10 @@ export async function create(
   const refusals = backend.refusals(config);
   if (refusals.length > 0) throw new GantryError("unsupported", refusalText(config, refusals));
 
-  await using undo = new Undo();
   const image = await context.images.resolve(project, config.image);
-  context.images.lease(image, undo);
+  await using lease = new Undo();
+  context.images.lease(image, lease);
+  await using undo = new Undo();
   const id = newId();
   const planned = plan({ id, project, sandboxId: id, config }, image.config, context.limitFacts);
   checkBinds(planned);

@@ -40,8 +40,8 @@ export async function reconcile(context: Context): Promise<void> {
   await context.network.reconcile(liveAttachments(context));
   await context.volumes.reconcile();
   await context.images.reconcile();
-  await collect(context);
   context.ready.resolve();
+  collect(context).catch((error: Error) => report("the image store", error));
   console.error(
     `gantry: ${records.length} instances reconciled in ${Math.round(performance.now() - started)} ms, ${context.live.size} of them alive`,
   );

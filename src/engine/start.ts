@@ -60,7 +60,8 @@ async function run(context: Context, before: InstanceRecord, undo: Undo): Promis
   const { id, sandboxId } = before;
   const mark = stopwatch();
   const image = await context.images.byDigest(before.imageDigest);
-  context.images.lease(image, undo);
+  await using lease = new Undo();
+  context.images.lease(image, lease);
   const planned = plan(before, image.config, context.limitFacts);
   checkBinds(planned);
   mark("plan");

@@ -65,3 +65,10 @@ test("the image's user, folder, signal, ports and labels, unless the user says o
   expect(() => merge({ id, config: testConfig({ workdir: "rel" }) }, image)).toThrow("not absolute");
   expect(() => merge({ id, config: testConfig({ stopSignal: "NOPE" }) }, image)).toThrow("no signal");
 });
+
+test("what the kernel or /etc/hosts cannot take is refused", () => {
+  for (const hostname of ["a b", "x\n10.0.0.1 evil", "-x", "x".repeat(65)])
+    expect(() => merge({ id, config: testConfig({ hostname }) }, image)).toThrow("hostname");
+  expect(() => merge({ id, config: testConfig({ env: ["A=\0"] }) }, image)).toThrow("NUL");
+  expect(() => merge({ id, config: testConfig({ command: ["a\0"] }) }, image)).toThrow("NUL");
+});

@@ -22,14 +22,14 @@ const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 export function merge(instance: Pick<InstanceRecord, "id" | "config">, image: ImageConfig): Effective {
   const { config } = instance;
   const defaults = image.config ?? {};
-  const hostname = config.hostname || shortId(instance.id);
+  const hostname = checkHostname(config.hostname || shortId(instance.id));
   return {
-    args: mergeArgs(config, image),
+    args: mergeArgs(config, image).map((argument) => noNul("argument", argument)),
     env: mergeEnv(
       [defaultPath, `HOSTNAME=${hostname}`, ...(config.tty ? ["TERM=xterm"] : [])],
       defaults.Env ?? [],
       config.env,
-    ),
+    ).map((entry) => noNul("environment variable", entry)),
     workdir: mergeWorkdir(config.workdir, defaults.WorkingDir),
     user: config.user ?? defaults.User ?? "",
     hostname,
@@ -44,6 +44,22 @@ export function merge(instance: Pick<InstanceRecord, "id" | "config">, image: Im
     ],
     labels: { ...(defaults.Labels ?? {}), ...config.labels },
   };
+}
+
+/** It stands in /etc/hosts and is given to the kernel, which takes 64 bytes. */
+function checkHostname(hostname: string): string {
+  if (!/^[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,63}$/.test(hostname))
+    throw new GantryError(
+      "invalid",
+      `hostname ${JSON.stringify(hostname.slice(0, 128))} is not usable: letters, digits, "-", "_" and ".", at most 64`,
+    );
+  return hostname;
+}
+
+function noNul(what: string, text: string): string {
+  if (text.includes("\0"))
+    throw new GantryError("invalid", `${what} ${JSON.stringify(text.slice(0, 64))} holds a NUL byte`);
+  return text;
 }
 
 /** A user's entrypoint drops the image's command with the image's entrypoint. */
