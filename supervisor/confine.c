@@ -30,10 +30,13 @@ int confine_namespaces(struct error *error) {
 }
 
 int confine_root(const char *folder, bool *pivoted, struct error *error) {
-  /* A bind mount of its own, so that it is a mount point whatever it was. */
-  bool bound = mount(folder, folder, NULL, MS_BIND, NULL) == 0;
   if (chdir(folder) < 0) return error_errno(error, "folder %s cannot be entered", folder);
-  bool done = bound && syscall(SYS_pivot_root, ".", ".") == 0;
+  bool done = syscall(SYS_pivot_root, ".", ".") == 0;
+  if (!done && mount(folder, folder, NULL, MS_BIND, NULL) == 0) {
+    /* It was no mount point: now it is. */
+    if (chdir(folder) < 0) return error_errno(error, "folder %s cannot be entered", folder);
+    done = syscall(SYS_pivot_root, ".", ".") == 0;
+  }
   if (done && umount2(".", MNT_DETACH) < 0) return error_errno(error, "the old root cannot be let go");
   if (!done && chroot(".") < 0) return error_errno(error, "folder %s cannot become the root", folder);
   if (chdir("/") < 0) return error_errno(error, "the new root cannot be entered");
