@@ -18,11 +18,12 @@ static const uint32_t highest_id = 0x7fffffff;
 
 int rootfs_open(int root, const char *path, int flags, mode_t mode) {
   struct open_how how = {
-      .flags = (uint64_t)(flags | O_CLOEXEC | O_NOCTTY),
+      .flags = (uint64_t)(flags | O_CLOEXEC),
       .mode = mode,
       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
   };
-  if (!(flags & O_PATH)) how.flags |= O_NONBLOCK;
+  /* openat2 takes nothing beside O_PATH that it would ignore. */
+  if (!(flags & O_PATH)) how.flags |= O_NONBLOCK | O_NOCTTY;
   for (int attempt = 0;; attempt++) {
     int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
     /* EAGAIN: something was renamed while a ".." was resolved. */
