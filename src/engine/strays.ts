@@ -1,32 +1,39 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { instanceFolder, type Paths, sandboxFolder } from "../lib/paths.ts";
 import type { SandboxRecord } from "../model/instance.ts";
+import { type Isolation, isolations } from "../model/isolation.ts";
 import type { Context } from "./context.ts";
 import { processStartTime } from "./host.ts";
 
 const idPattern = /^[0-9a-f]{64}$/;
 
-/** Supervisors of this engine that live now, by the run folder in their arguments. One pass over /proc. */
+/** Supervisors of this engine that live now, by the log in their run folder that they hold open. One pass over /proc. */
 export function findSupervisors(paths: Paths): { sandboxId: string; pid: number; startTime: number }[] {
   const folders = `${dirname(sandboxFolder(paths, "x"))}/`;
   const found: { sandboxId: string; pid: number; startTime: number }[] = [];
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
-    let argv: string[];
-    try {
-      argv = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
-    } catch {
-      continue; // it has ended meanwhile
-    }
-    if (!argv[0]?.endsWith("gantry-supervisor")) continue;
-    const folder = argv.find((argument) => argument.startsWith(folders));
-    const sandboxId = folder?.slice(folders.length).split("/")[0];
-    const startTime = processStartTime(Number(name));
-    if (sandboxId && startTime !== undefined) found.push({ sandboxId, pid: Number(name), startTime });
+    const pid = Number(name);
+    const log = supervisorLog(pid);
+    if (!log?.startsWith(folders)) continue;
+    const sandboxId = log.slice(folders.length).split("/")[0];
+    const startTime = processStartTime(pid);
+    if (sandboxId && startTime !== undefined) found.push({ sandboxId, pid, startTime });
   }
   return found;
+}
+
+/** Its standard error, when this is a supervisor and not a child of one, which has it from there. */
+function supervisorLog(pid: number): string | undefined {
+  try {
+    const [program, mode] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    if (!program?.endsWith("gantry-supervisor") || !isolations.includes(mode as Isolation)) return undefined;
+    return readlinkSync(`/proc/${pid}/fd/2`);
+  } catch {
+    return undefined; // it has ended meanwhile
+  }
 }
 
 /** Closes and removes what carries a sandbox's or instance's id that no record knows. */
