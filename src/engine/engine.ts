@@ -7,6 +7,7 @@ import { doctor } from "./doctor.ts";
 import { events } from "./events.ts";
 import { createExec, inspectExec, resizeExec, startExec } from "./exec.ts";
 import { removeImage } from "./gc.ts";
+import { announcedImages } from "./images.ts";
 import { info } from "./info.ts";
 import { inspect } from "./inspect.ts";
 import { kill } from "./kill.ts";
@@ -78,7 +79,7 @@ const verbs = (context: Context): Engine => ({
   readArchive: (...args) => readArchive(context, ...args),
   writeArchive: (...args) => writeArchive(context, ...args),
   events: (...args) => events(context, ...args),
-  images: context.images,
+  images: announcedImages(context),
   createVolume: (...args) => createVolume(context, ...args),
   listVolumes: (...args) => listVolumes(context, ...args),
   inspectVolume: (...args) => inspectVolume(context, ...args),
