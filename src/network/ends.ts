@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rm } from "node:fs/promises";
+import { mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { GantryError } from "../model/errors.ts";
 import type { Attachment } from "../ports/network.ts";
@@ -47,10 +47,25 @@ export async function makeNamespace(file: string, attachment: Attachment): Promi
 
 /** Takes bound namespaces away; idempotent. The files may be bound more than once, or not at all. */
 export async function removeNamespaces(files: readonly string[]): Promise<void> {
-  if (files.length === 0) return;
-  await run(["umount", "-l", ...files], { ok: [0, 1, 32, 64] });
+  for (let tries = 0; tries < 4; tries++) {
+    const bound = (
+      await Promise.all(files.map(async (file) => ((await isBound(file)) ? [file] : [])))
+    ).flat();
+    if (bound.length === 0) break;
+    await run(["umount", "-l", ...bound], { ok: anyStatus });
+  }
   // Removing the file also detaches it in the mount namespaces of supervisors that copied ours.
   await Promise.all(files.map((file) => rm(file, { force: true })));
+}
+
+const anyStatus = Array.from({ length: 256 }, (_, status) => status);
+
+/** A bound namespace is on another file system than its folder. */
+async function isBound(file: string): Promise<boolean> {
+  const [own, folder] = await Promise.all(
+    [file, dirname(file)].map((path) => stat(path).catch(() => undefined)),
+  );
+  return own !== undefined && own.dev !== folder?.dev;
 }
 
 /** Files of namespaces in `folder`; none when there is no folder. */

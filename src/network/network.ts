@@ -5,44 +5,22 @@ import type { Undo } from "../lib/undo.ts";
 import { GantryError } from "../model/errors.ts";
 import { shortId } from "../model/ids.ts";
 import type { Attachment, Network, NetworkRequest } from "../ports/network.ts";
-import { AddressPool } from "./addresses.ts";
 import { Batcher } from "./batch.ts";
-import {
-  bridgeIntact,
-  chooseSubnet,
-  ensureBridge,
-  type Link,
-  linkExists,
-  listLinks,
-  mustGiveWay,
-  uplinkMtu,
-} from "./bridge.ts";
-import { Directory } from "./dns/directory.ts";
-import { DnsServer } from "./dns/server.ts";
-import { DockerRule } from "./docker.ts";
-import {
-  bridgePortLines,
-  hostEndLines,
-  linkOf,
-  listNamespaces,
-  makeNamespace,
-  removeNamespaces,
-} from "./ends.ts";
-import { Firewall, type Settings } from "./firewall.ts";
+import { linkExists, listLinks } from "./bridge.ts";
+import { hostEndLines, linkOf, listNamespaces, makeNamespace, removeNamespaces } from "./ends.ts";
+import type { Settings } from "./firewall.ts";
+import { Ground, type Ready } from "./ground.ts";
 import { isOurLink, linkName, type Names, namesOf } from "./names.ts";
 import { PortTable } from "./ports.ts";
-import { elementsOf, noElements } from "./rules.ts";
-import { formatSubnet, gatewayOf, macOf, type Subnet, subnetOf } from "./subnet.ts";
+import { elementsOf } from "./rules.ts";
+import { macOf } from "./subnet.ts";
 import { ipBatch, ipBatchForce } from "./tools.ts";
-import { Watcher } from "./watcher.ts";
 
 /** A bridge has 1,024 port numbers, of which the kernel gives out all but 0. */
 const bridgePorts = 1023;
 
-interface Attached {
-  project: string;
-  attachment: Attachment;
-}
+/** Milliseconds that the kernel gets to take a link away with its namespace. */
+const namespacePatience = 50;
 
 export interface NetworkOptions {
   paths: Pick<Paths, "tag" | "run">;
@@ -57,21 +35,13 @@ export function createNetwork(options: NetworkOptions): Network {
   return new BridgeNetwork(options);
 }
 
-interface Ready {
-  subnet: Subnet;
-  mtu: number;
-  pool: AddressPool;
-}
-
 class BridgeNetwork implements Network {
-  readonly #settings: Settings;
   readonly #names: Names;
   readonly #namespaces: string;
-  readonly #wantedSubnet: string | undefined;
-  readonly #firewall: Firewall;
+  readonly #ground: Ground;
   readonly #ports: PortTable;
-  /** By sandbox id. */
-  readonly #attached = new Map<string, Attached>();
+  /** By sandbox id, from before the first thing is made until after the last is gone. */
+  readonly #attached = new Map<string, Attachment>();
   readonly #hostLinks = new Batcher<string[]>(async (groups) => {
     await ipBatch(groups.flat());
   });
@@ -79,159 +49,64 @@ class BridgeNetwork implements Network {
     await ipBatchForce(links.map((link) => `link del dev ${link}`));
   });
   readonly #goneNamespaces = new Batcher<string>(removeNamespaces);
-  readonly #directory = new Directory();
-  readonly #docker: DockerRule;
-  readonly #watcher = new Watcher(() => this.#watch());
-  #dns: DnsServer | undefined;
-  #setup: Promise<Ready> | undefined;
-  #ready: Ready | undefined;
 
   constructor(options: NetworkOptions) {
-    this.#settings = options.settings;
     this.#names = namesOf(options.paths.tag);
     this.#namespaces = join(options.paths.run, "netns");
-    this.#wantedSubnet = options.subnet ?? (process.env.GANTRY_SUBNET || undefined);
-    this.#firewall = new Firewall(options.settings);
-    this.#docker = new DockerRule(this.#names, options.settings);
-    this.#ports = new PortTable(() => this.#ready && gatewayOf(this.#ready.subnet));
+    const subnet = options.subnet ?? (process.env.GANTRY_SUBNET || undefined);
+    this.#ground = new Ground(this.#names, options.settings, subnet, () => this.#connected());
+    this.#ports = new PortTable(() => this.#ground.ready?.gateway);
+  }
+
+  /** Those with an address. */
+  #connected(): Attachment[] {
+    return [...this.#attached.values()].filter((attachment) => attachment.address !== undefined);
   }
 
   async setup(): Promise<void> {
-    await this.#ensure();
-  }
-
-  #ensure(): Promise<Ready> {
-    this.#setup ??= this.#make().catch((error) => {
-      this.#setup = undefined; // the next attach tries again
-      throw error;
-    });
-    return this.#setup;
-  }
-
-  /** `live`: what the tables shall hold; when absent, what they hold already. */
-  async #make(live?: readonly Attachment[]): Promise<Ready> {
-    const first = live?.[0];
-    const stored = first ? subnetOf(first) : this.#settings.get("network.subnet");
-    // Living instances keep the network that they are in.
-    const wanted = first ? undefined : this.#wantedSubnet;
-    let subnet = await chooseSubnet(this.#names, stored, wanted);
-    const links = await listLinks();
-    const mtu = await uplinkMtu(links, this.#names.bridge);
-    for (let tries = 0; ; tries++) {
-      const missing = await ensureBridge(this.#names, subnet, mtu);
-      if (!missing || tries === 5 || wanted || stored || !(await mustGiveWay(this.#names, subnet))) break;
-      await ipBatchForce([`link del dev ${this.#names.bridge}`]);
-      subnet = await chooseSubnet(this.#names, undefined, undefined);
-    }
-    if (this.#settings.get("network.subnet") !== formatSubnet(subnet))
-      this.#settings.set("network.subnet", formatSubnet(subnet));
-    const pool = new AddressPool(subnet);
-    const elements = noElements();
-    for (const attachment of live ?? []) {
-      pool.take(attachment.address!);
-      this.#ports.adopt(attachment.sandboxId, attachment.ports);
-      for (const [set, key, value] of elementsOf(attachment)) elements[set].set(key, value);
-    }
-    const dnsPort = await this.#serveNames(subnet);
-    await this.#firewall.install({ names: this.#names, subnet, dnsPort }, live && elements);
-    if (live) await this.#putBack(live, links);
-    await this.#docker.ensure();
-    this.#watcher.start();
-    this.#ready = { subnet, mtu, pool };
-    return this.#ready;
-  }
-
-  /** Starts the name server unless it runs; the network works without it, and `facts` tells. */
-  async #serveNames(subnet: Subnet): Promise<number> {
-    if (!this.#dns?.running) {
-      this.#dns = new DnsServer(this.#directory, subnet);
-      await this.#dns.start().catch(() => {});
-    }
-    return this.#dns.port || 53;
-  }
-
-  /** What someone else may have taken away while instances run: our rules, the bridge, Docker's chain. */
-  async #watch(): Promise<void> {
-    const live = [...this.#attached.values()]
-      .map((one) => one.attachment)
-      .filter((one) => one.address !== undefined);
-    if (live.length === 0 || !this.#ready) return;
-    if (!(await this.#firewall.intact())) await this.#firewall.restore();
-    if (!(await bridgeIntact(this.#names))) {
-      await ensureBridge(this.#names, this.#ready.subnet, this.#ready.mtu);
-      await this.#putBack(live, await listLinks());
-    }
-    await this.#docker.ensure();
-  }
-
-  /** Living host ends that are not in the bridge (someone deleted it) go back into it. */
-  async #putBack(live: readonly Attachment[], links: readonly Link[]): Promise<void> {
-    const master = new Map(links.map((link) => [link.ifname, link.master ?? ""]));
-    const lines = live
-      .filter((attachment) => (master.get(linkOf(attachment)!) ?? this.#names.bridge) !== this.#names.bridge)
-      .flatMap((attachment) => bridgePortLines(attachment, this.#names.bridge));
-    if (lines.length > 0) await ipBatchForce(lines);
+    await this.#ground.ensure();
   }
 
   async attach(request: NetworkRequest, undo: Undo): Promise<Attachment> {
-    if (this.#attached.has(request.sandboxId))
-      throw new GantryError(
-        "exists",
-        `sandbox ${shortId(request.sandboxId)} is attached already: detach it first`,
-      );
-    const attachment: Attachment = {
-      sandboxId: request.sandboxId,
-      mode: request.mode,
-      end: request.end,
-      ports: [],
-    };
-    if (request.mode === "none" && request.ports.length > 0)
+    const { sandboxId, mode, end } = request;
+    if (this.#attached.has(sandboxId))
+      throw new GantryError("exists", `sandbox ${shortId(sandboxId)} is attached already: detach it first`);
+    if (mode === "none" && request.ports.length > 0)
       throw new GantryError(
         "invalid",
         "ports cannot be published with --network none: leave out -p or use --network nat",
       );
-    if (request.mode === "none" && request.end === "tap") return attachment;
-    const ready = request.mode === "nat" ? await this.#ensure() : undefined;
-    if (ready) this.#checkRoom();
-    this.#attached.set(request.sandboxId, { project: request.project, attachment });
+    const attachment: Attachment = { sandboxId, mode, end, ports: [] };
+    this.#attached.set(sandboxId, attachment);
     undo.defer("network attachment", () => this.detach(attachment));
-    if (request.end === "netns") attachment.netns = join(this.#namespaces, shortId(request.sandboxId));
-    if (!ready) {
-      await makeNamespace(attachment.netns!, attachment);
+    if (end === "netns") attachment.netns = join(this.#namespaces, shortId(sandboxId));
+    if (mode === "none") {
+      if (attachment.netns) await makeNamespace(attachment.netns, attachment);
       return attachment;
     }
+    const ready = await this.#ground.ensure();
     this.#address(attachment, request, ready);
-    this.#directory.add(attachment.address!, request.project, request.sandboxId);
-    attachment.ports = await this.#ports.reserve(request.sandboxId, request.ports);
+    this.#ground.directory.add(attachment.address!, request.project, sandboxId);
+    attachment.ports = await this.#ports.reserve(sandboxId, request.ports);
     // Both at once: they are different processes, and the instance does not run yet.
-    const done = await Promise.allSettled([
-      this.#connect(attachment),
-      this.#firewall.add(elementsOf(attachment)),
-    ]);
-    for (const part of done) if (part.status === "rejected") throw part.reason;
+    const parts = [this.#connect(attachment), this.#ground.firewall.add(elementsOf(attachment))];
+    for (const part of await Promise.allSettled(parts)) if (part.status === "rejected") throw part.reason;
     return attachment;
   }
 
-  #checkRoom(): void {
-    let used = 0;
-    for (const { attachment } of this.#attached.values()) if (attachment.mode === "nat") used++;
-    if (used >= bridgePorts)
+  /** Gives the attachment its address, and what follows from it. Throws `exhausted`. */
+  #address(attachment: Attachment, request: NetworkRequest, { subnet, gateway, mtu, pool }: Ready): void {
+    if (request.mac !== undefined && !/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/i.test(request.mac))
+      throw new GantryError("invalid", `MAC address ${JSON.stringify(request.mac)} is not that of a station`);
+    if (this.#connected().length >= bridgePorts)
       throw new GantryError(
         "exhausted",
-        `the bridge has no port left: ${used} instances are attached, which is the kernel's limit; stop some or use --network none`,
+        `the bridge has no port left for more than ${bridgePorts} instances: stop some, or use --network none`,
       );
-  }
-
-  #address(attachment: Attachment, request: NetworkRequest, { subnet, mtu, pool }: Ready): void {
     const address = pool.allocate(request.address);
     const derived = request.address !== undefined && request.mac === macOf(request.address);
-    attachment.address = address;
-    attachment.prefix = subnet.prefix;
-    attachment.gateway = gatewayOf(subnet);
+    Object.assign(attachment, { address, prefix: subnet.prefix, gateway, mtu });
     attachment.mac = request.mac === undefined || derived ? macOf(address) : request.mac.toLowerCase();
-    attachment.mtu = mtu;
-    if (!/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(attachment.mac))
-      throw new GantryError("invalid", `MAC address ${JSON.stringify(request.mac)} is none of a station`);
     const link = linkName(this.#names, attachment.end, pool.offset(address)!);
     if (attachment.end === "netns") attachment.hostLink = link;
     else attachment.tap = link;
@@ -240,25 +115,23 @@ class BridgeNetwork implements Network {
   async #connect(attachment: Attachment): Promise<void> {
     const link = linkOf(attachment)!;
     if (linkExists(link)) await this.#goneLinks.add(link); // made by what an engine had started when it was killed
-    if (attachment.end === "netns") await makeNamespace(attachment.netns!, attachment);
+    if (attachment.netns !== undefined) await makeNamespace(attachment.netns, attachment);
     await this.#hostLinks.add(hostEndLines(attachment, this.#names.bridge));
   }
 
   async detach(attachment: Attachment): Promise<void> {
-    const results = await Promise.allSettled([
-      this.#disconnect(attachment),
-      this.#firewall.remove(elementsOf(attachment)),
-    ]);
-    for (const result of results) if (result.status === "rejected") throw result.reason;
+    const parts = [this.#disconnect(attachment), this.#ground.firewall.remove(elementsOf(attachment))];
+    for (const part of await Promise.allSettled(parts)) if (part.status === "rejected") throw part.reason;
     // Only now may someone else get the address and the ports.
-    const held = this.#attached.get(attachment.sandboxId)?.attachment;
-    if (held && held.address === attachment.address) {
-      this.#attached.delete(attachment.sandboxId);
-      if (attachment.address !== undefined) this.#directory.remove(attachment.address);
-    }
     this.#ports.release(attachment.sandboxId, attachment.ports);
-    if (attachment.address !== undefined && !this.#addressHeld(attachment.address))
-      this.#ready?.pool.release(attachment.address);
+    const { address } = attachment;
+    const held = this.#attached.get(attachment.sandboxId);
+    if (held?.address === address) this.#attached.delete(attachment.sandboxId);
+    if (address === undefined) return;
+    const owner = this.#ground.directory.owner(address)?.sandboxId;
+    if (owner !== undefined && owner !== attachment.sandboxId) return; // detached twice, and given to another since
+    this.#ground.directory.remove(address);
+    this.#ground.ready?.pool.release(address);
   }
 
   /**
@@ -269,82 +142,57 @@ class BridgeNetwork implements Network {
     const link = linkOf(attachment);
     if (attachment.netns !== undefined) {
       await this.#goneNamespaces.add(attachment.netns);
-      for (let waited = 0; link !== undefined && waited < 50 && linkExists(link); waited++)
+      for (let waited = 0; link !== undefined && waited < namespacePatience && linkExists(link); waited++)
         await setTimeout(1);
     }
     if (link !== undefined && linkExists(link)) await this.#goneLinks.add(link);
   }
 
-  #addressHeld(address: string): boolean {
-    for (const { attachment } of this.#attached.values()) if (attachment.address === address) return true;
-    return false;
-  }
-
   setNames(project: string, attachment: Attachment, names: string[]): void {
     if (attachment.address === undefined || !this.#attached.has(attachment.sandboxId)) return;
-    this.#directory.add(attachment.address, project, attachment.sandboxId, names);
+    this.#ground.directory.add(attachment.address, project, attachment.sandboxId, names);
   }
 
   async reconcile(live: { project: string; attachment: Attachment; names: string[] }[]): Promise<void> {
+    const { directory } = this.#ground;
     this.#attached.clear();
-    for (const { project, attachment } of live)
-      this.#attached.set(attachment.sandboxId, { project, attachment });
-    const keepLinks = new Set(live.map(({ attachment }) => linkOf(attachment)));
-    const keepNamespaces = new Set(live.map(({ attachment }) => attachment.netns));
-    const links = await listLinks();
-    const strayLinks = links
-      .map((link) => link.ifname)
-      .filter((name) => isOurLink(this.#names, name) && !keepLinks.has(name));
-    if (strayLinks.length > 0) await ipBatchForce(strayLinks.map((link) => `link del dev ${link}`));
-    const strayNamespaces = (await listNamespaces(this.#namespaces)).filter(
-      (file) => !keepNamespaces.has(file),
-    );
-    await removeNamespaces(strayNamespaces);
+    this.#ports.clear();
+    directory.clear();
+    for (const { project, attachment, names } of live) {
+      const { sandboxId, address } = attachment;
+      this.#attached.set(sandboxId, attachment);
+      this.#ports.adopt(sandboxId, attachment.ports);
+      if (address !== undefined) directory.add(address, project, sandboxId, names);
+    }
+    await this.#clear(live.map((one) => one.attachment));
+    const connected = this.#connected();
+    if (connected.length > 0 || linkExists(this.#names.bridge)) await this.#ground.rebuild(connected);
+  }
 
-    const nat = live
-      .map((one) => one.attachment)
-      .filter((one) => one.mode === "nat" && one.address !== undefined);
-    if (nat.length === 0 && !linkExists(this.#names.bridge)) return;
-    this.#ready = undefined;
-    this.#setup = undefined;
-    const making = this.#make(nat).catch((error) => {
-      this.#setup = undefined;
-      throw error;
-    });
-    this.#setup = making;
-    await making;
+  /** Removes our links and namespaces but those of `live`. */
+  async #clear(live: readonly Attachment[]): Promise<void> {
+    const keptLinks = new Set(live.map(linkOf));
+    const keptFiles = new Set(live.map((attachment) => attachment.netns));
+    const links = (await listLinks()).map((link) => link.ifname);
+    const strays = links.filter((link) => isOurLink(this.#names, link) && !keptLinks.has(link));
+    if (strays.length > 0) await ipBatchForce(strays.map((link) => `link del dev ${link}`));
+    await removeNamespaces((await listNamespaces(this.#namespaces)).filter((file) => !keptFiles.has(file)));
   }
 
   async stop(): Promise<void> {
-    await this.#watcher.stop();
-    this.#dns?.stop();
+    await this.#ground.stop();
   }
 
   async teardown(): Promise<void> {
     await this.stop();
-    const links = (await listLinks()).map((link) => link.ifname);
-    const ours = links.filter((name) => isOurLink(this.#names, name) || name === this.#names.bridge);
-    if (ours.length > 0) await ipBatchForce(ours.map((link) => `link del dev ${link}`));
-    await removeNamespaces(await listNamespaces(this.#namespaces));
-    await this.#firewall.destroy(this.#names.table);
-    await this.#docker.remove();
+    await this.#clear([]);
+    if (linkExists(this.#names.bridge)) await ipBatchForce([`link del dev ${this.#names.bridge}`]);
+    await this.#ground.teardown();
     this.#attached.clear();
-    this.#directory.clear();
-    this.#setup = undefined;
-    this.#ready = undefined;
+    this.#ports.clear();
   }
 
   async facts(): Promise<Record<string, string>> {
-    const dns = this.#dns;
-    return {
-      bridge: this.#names.bridge,
-      subnet: this.#ready
-        ? formatSubnet(this.#ready.subnet)
-        : (this.#settings.get("network.subnet") ?? "not chosen yet"),
-      attached: String([...this.#attached.values()].filter((one) => one.attachment.mode === "nat").length),
-      dns: dns?.running ? `${gatewayOf(this.#ready!.subnet)}:${dns.port}` : "not running",
-      dockerUserRule: this.#docker.state,
-      ...(this.#watcher.failure && { problem: this.#watcher.failure }),
-    };
+    return { ...this.#ground.facts(), attached: String(this.#connected().length) };
   }
 }

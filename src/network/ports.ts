@@ -81,6 +81,10 @@ export class PortTable {
     for (const binding of bindings) this.#of(binding).set(binding.hostIp, sandboxId);
   }
 
+  clear(): void {
+    this.#taken.clear();
+  }
+
   /** Idempotent; ports of other sandboxes stay. */
   release(sandboxId: string, bindings: readonly PortBinding[]): void {
     for (const binding of bindings) {

@@ -21,7 +21,7 @@ const idle = 10_000;
 export class DnsServer {
   readonly #directory: Directory;
   readonly #subnet: Subnet;
-  readonly #address: string;
+  readonly address: string;
   readonly #upstream: Upstream;
   readonly #limits = new Limits();
   #udp: UdpSocket | undefined;
@@ -33,7 +33,7 @@ export class DnsServer {
   constructor(directory: Directory, subnet: Subnet, upstream = new Upstream(gatewayOf(subnet))) {
     this.#directory = directory;
     this.#subnet = subnet;
-    this.#address = gatewayOf(subnet);
+    this.address = gatewayOf(subnet);
     this.#upstream = upstream;
   }
 
@@ -42,9 +42,9 @@ export class DnsServer {
     let last: unknown;
     for (const port of [53, 0, 0, 0, 0]) {
       try {
-        this.#udp = await bindUdp(this.#address, port);
+        this.#udp = await bindUdp(this.address, port);
         this.port = this.#udp.address().port;
-        this.#tcp = await listenTcp(this.#address, this.port);
+        this.#tcp = await listenTcp(this.address, this.port);
         break;
       } catch (error) {
         last = error;
@@ -55,7 +55,7 @@ export class DnsServer {
     if (!this.#udp || !this.#tcp)
       throw new GantryError(
         "unavailable",
-        `the name server cannot listen on ${this.#address}: ${(last as Error).message}`,
+        `the name server cannot listen on ${this.address}: ${(last as Error).message}`,
         {
           cause: last,
         },
