@@ -173,7 +173,7 @@ static void block_stats(const struct cgroup *cgroup, int64_t *read, int64_t *wri
   }
 }
 
-json_t *cgroup_stats(const struct cgroup *cgroup) {
+json_t *cgroup_usage(const struct cgroup *cgroup) {
   bool v2 = cgroup->unified;
   int64_t cpu = v2 ? keyed_in(cgroup->cpu, "cpu.stat", "usage_usec") * 1000 : number_in(cgroup->cpu, "cpuacct.usage");
   int64_t memory = number_in(cgroup->memory, v2 ? "memory.current" : "memory.usage_in_bytes");

@@ -26,4 +26,4 @@ int cgroup_watch_oom(const struct cgroup *cgroup);
 /* Freezes or thaws and waits until it is so, at most a second. */
 int cgroup_freeze(const struct cgroup *cgroup, bool frozen, struct error *error);
 /* Stats of src/ports/supervisor.ts but for the network; new reference. */
-json_t *cgroup_stats(const struct cgroup *cgroup);
+json_t *cgroup_usage(const struct cgroup *cgroup);

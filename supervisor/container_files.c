@@ -44,8 +44,9 @@ static _Noreturn void serve(enum files_op op, int root, const char *path, int an
   struct error error = {0};
   loop_child_unblock();
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  const int keep[] = {root, answer, in, out, err};
-  if (fchdir(root) < 0 || chroot(".") < 0 || confine_descriptors(keep, countof(keep), &error) < 0 ||
+  int keep[] = {root, answer, err, op == FILES_WRITE ? in : out};
+  unsigned kept = op == FILES_STAT ? 3 : 4;
+  if (fchdir(root) < 0 || chroot(".") < 0 || confine_descriptors(keep, kept, &error) < 0 ||
       confine_privileges(confine_archive_capabilities, &error) < 0 || confine_syscalls(&error) < 0) {
     answer_error(answer, &error);
     _exit(1);

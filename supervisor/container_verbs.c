@@ -178,7 +178,7 @@ void container_stats(struct wall *wall, struct link *link, const struct request 
     finish_error(link, &error);
     return;
   }
-  json_t *stats = cgroup_stats(&container->cgroup);
+  json_t *stats = cgroup_usage(&container->cgroup);
   network_stats(container->init, stats);
   finish_ok(link, stats);
 }

@@ -172,6 +172,8 @@ export interface Supervisors {
   connect(folder: string): Promise<Supervisor | undefined>;
   /** Kills the process that the record names (if it is still that process) and waits until it is gone. */
   kill(process: { pid: number; startTime: number }): Promise<void>;
+  /** Waits until that process is gone, at most `timeout` ms; false when it is still there. */
+  waitGone(process: { pid: number; startTime: number }, timeout: number): Promise<boolean>;
   /** Runs a confined one-shot mode (`unpack`, `files`, `seccomp`) of the supervisor program; see docs/PROTOCOL.md. */
   oneShot(
     args: readonly string[],

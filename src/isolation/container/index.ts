@@ -1,0 +1,1 @@
+export { type ContainerBackendOptions, createContainerBackend } from "./backend.ts";

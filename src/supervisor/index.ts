@@ -1,0 +1,1 @@
+export { createSupervisors, type SupervisorsOptions } from "./supervisors.ts";
