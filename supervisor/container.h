@@ -9,7 +9,7 @@
  *   container_verbs.c  hello, events, attach, signal, resize, pause, stats, shutdown
  */
 #pragma once
-#include "cgroup.h"
+#include "host_cgroup.h"
 #include "fanout.h"
 #include "process_io.h"
 #include "runtime.h"

@@ -13,7 +13,7 @@
 enum { client_patience = 10000, exec_patience = 2000 };
 
 void container_check_oom(struct container *container) {
-  int64_t kills = cgroup_oom_kills(&container->cgroup);
+  int64_t kills = host_cgroup_oom_kills(&container->cgroup);
   if (kills <= container->oom_kills) return;
   container->oom_kills = kills;
   container_event(container, json_pack("{s:s s:s}", "event", "oom", "workload", container->workload));

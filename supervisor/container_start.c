@@ -166,8 +166,8 @@ static void started(void *context, struct runtime_call *call) {
   container->state = CONTAINER_RUNNING;
   container->init = call->pid;
   loop_child(container->loop, &container->init_child, call->pid, container_init_exited, container);
-  if (cgroup_of(call->pid, &container->cgroup, NULL) == 0) {
-    container->oom_fd = cgroup_watch_oom(&container->cgroup);
+  if (host_cgroup_of(call->pid, &container->cgroup, NULL) == 0) {
+    container->oom_fd = host_cgroup_watch_oom(&container->cgroup);
     if (container->oom_fd >= 0)
       loop_watch(container->loop, &container->oom_watch, container->oom_fd, EPOLLIN, on_oom, container);
   }

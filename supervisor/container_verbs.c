@@ -110,7 +110,7 @@ void container_signal(struct wall *wall, struct link *link, const struct request
     else if (kill(container->init, request->signal) < 0)
       error_errno(&error, "signal %d", request->signal);
     /* Frozen processes do not even die. */
-    else if (request->signal == SIGKILL && container->paused && cgroup_freeze(&container->cgroup, false, &error) == 0)
+    else if (request->signal == SIGKILL && container->paused && host_cgroup_freeze(&container->cgroup, false, &error) == 0)
       container->paused = false;
   }
   finish(link, &error);
@@ -137,10 +137,10 @@ static void freeze(struct wall *wall, struct link *link, const struct request *r
   if (container_check(container, request, true, &error) == 0) {
     if (container->paused == frozen)
       error_set(&error, "conflict", frozen ? "it is paused already" : "it is not paused");
-    else if (cgroup_freeze(&container->cgroup, frozen, &error) == 0)
+    else if (host_cgroup_freeze(&container->cgroup, frozen, &error) == 0)
       container->paused = frozen;
     else if (frozen)
-      cgroup_freeze(&container->cgroup, false, NULL); /* not half */
+      host_cgroup_freeze(&container->cgroup, false, NULL); /* not half */
   }
   finish(link, &error);
 }
@@ -178,7 +178,7 @@ void container_stats(struct wall *wall, struct link *link, const struct request 
     finish_error(link, &error);
     return;
   }
-  json_t *stats = cgroup_usage(&container->cgroup);
+  json_t *stats = host_cgroup_usage(&container->cgroup);
   network_stats(container->init, stats);
   finish_ok(link, stats);
 }
@@ -192,7 +192,7 @@ void container_shutdown(struct wall *wall, struct link *link, const struct reque
     container_close(container, "shutdown");
   } else if (container->init > 0) {
     kill(container->init, SIGKILL);
-    if (container->paused && cgroup_freeze(&container->cgroup, false, NULL) == 0) container->paused = false;
+    if (container->paused && host_cgroup_freeze(&container->cgroup, false, NULL) == 0) container->paused = false;
   }
 }
 

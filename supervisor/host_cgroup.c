@@ -1,4 +1,4 @@
-#include "cgroup.h"
+#include "host_cgroup.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +55,7 @@ static char *folder_of(const char *mountinfo, const char *membership, const char
   return NULL;
 }
 
-int cgroup_of(pid_t pid, struct cgroup *cgroup, struct error *error) {
+int host_cgroup_of(pid_t pid, struct cgroup *cgroup, struct error *error) {
   *cgroup = (struct cgroup){0};
   char path[64];
   snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
@@ -80,7 +80,7 @@ int cgroup_of(pid_t pid, struct cgroup *cgroup, struct error *error) {
   return 0;
 }
 
-void cgroup_free(struct cgroup *cgroup) {
+void host_cgroup_free(struct cgroup *cgroup) {
   free(cgroup->memory);
   free(cgroup->cpu);
   free(cgroup->pids);
@@ -113,12 +113,12 @@ static int64_t keyed_in(const char *folder, const char *name, const char *key) {
   return -1;
 }
 
-int64_t cgroup_oom_kills(const struct cgroup *cgroup) {
+int64_t host_cgroup_oom_kills(const struct cgroup *cgroup) {
   int64_t count = keyed_in(cgroup->memory, cgroup->unified ? "memory.events" : "memory.oom_control", "oom_kill");
   return count < 0 ? 0 : count;
 }
 
-int cgroup_watch_oom(const struct cgroup *cgroup) {
+int host_cgroup_watch_oom(const struct cgroup *cgroup) {
   if (!cgroup->memory) return -1;
   if (cgroup->unified) {
     cleanup_fd int notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -142,7 +142,7 @@ static bool is_frozen(const struct cgroup *cgroup) {
   return state && strncmp(state, "FROZEN", 6) == 0;
 }
 
-int cgroup_freeze(const struct cgroup *cgroup, bool frozen, struct error *error) {
+int host_cgroup_freeze(const struct cgroup *cgroup, bool frozen, struct error *error) {
   if (!cgroup->freezer) return error_set(error, "unsupported", "this host has no cgroup freezer");
   cleanup_free char *path = xprintf("%s/%s", cgroup->freezer, cgroup->unified ? "cgroup.freeze" : "freezer.state");
   const char *want = cgroup->unified ? (frozen ? "1" : "0") : (frozen ? "FROZEN" : "THAWED");
@@ -173,7 +173,7 @@ static void block_stats(const struct cgroup *cgroup, int64_t *read, int64_t *wri
   }
 }
 
-json_t *cgroup_usage(const struct cgroup *cgroup) {
+json_t *host_cgroup_usage(const struct cgroup *cgroup) {
   bool v2 = cgroup->unified;
   int64_t cpu = v2 ? keyed_in(cgroup->cpu, "cpu.stat", "usage_usec") * 1000 : number_in(cgroup->cpu, "cpuacct.usage");
   int64_t memory = number_in(cgroup->memory, v2 ? "memory.current" : "memory.usage_in_bytes");

@@ -13,17 +13,17 @@ struct cgroup {
 };
 
 /* From /proc/PID/cgroup and the mounts that this process sees. */
-int cgroup_of(pid_t pid, struct cgroup *cgroup, struct error *error);
-void cgroup_free(struct cgroup *cgroup);
+int host_cgroup_of(pid_t pid, struct cgroup *cgroup, struct error *error);
+void host_cgroup_free(struct cgroup *cgroup);
 
 /* Processes killed there for lack of memory so far. */
-int64_t cgroup_oom_kills(const struct cgroup *cgroup);
+int64_t host_cgroup_oom_kills(const struct cgroup *cgroup);
 /*
  * A descriptor that becomes readable (eventfd on v1) or exceptional (EPOLLPRI of the events file's inotify: also
  * EPOLLIN) when memory runs out; -1 when it cannot be had. Its content is to be read away.
  */
-int cgroup_watch_oom(const struct cgroup *cgroup);
+int host_cgroup_watch_oom(const struct cgroup *cgroup);
 /* Freezes or thaws and waits until it is so, at most a second. */
-int cgroup_freeze(const struct cgroup *cgroup, bool frozen, struct error *error);
+int host_cgroup_freeze(const struct cgroup *cgroup, bool frozen, struct error *error);
 /* Stats of src/ports/supervisor.ts but for the network; new reference. */
-json_t *cgroup_usage(const struct cgroup *cgroup);
+json_t *host_cgroup_usage(const struct cgroup *cgroup);
