@@ -42,6 +42,7 @@ export async function clearStrays(context: Context): Promise<void> {
   const ids = new Set([
     ...(await idsIn(dirname(sandboxFolder(paths, "x")))),
     ...(await idsIn(dirname(instanceFolder(paths, "x")))),
+    ...(await cgroupIds(paths)),
     ...findSupervisors(paths).map((supervisor) => supervisor.sandboxId),
   ]);
   const processes = new Map(findSupervisors(paths).map((process) => [process.sandboxId, process]));
@@ -65,6 +66,13 @@ export async function clearStrays(context: Context): Promise<void> {
     await rm(sandboxFolder(paths, id), { recursive: true, force: true });
     await rm(instanceFolder(paths, id), { recursive: true, force: true });
   }
+}
+
+/** In whatever hierarchies this host has, at their usual places: v2 alone, or v1's controllers with v2 beside them. */
+async function cgroupIds(paths: Paths): Promise<string[]> {
+  const top = "/sys/fs/cgroup";
+  const mounts = [top, ...(await readdir(top).catch(() => [])).map((name) => join(top, name))];
+  return (await Promise.all(mounts.map((mount) => idsIn(join(mount, "gantry", paths.tag))))).flat();
 }
 
 async function idsIn(folder: string): Promise<string[]> {
