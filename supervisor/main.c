@@ -15,14 +15,14 @@ static const struct {
 };
 
 int main(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+    puts("gantry-supervisor " GANTRY_VERSION);
+    return 0;
+  }
   if (getpid() == 1 && guest_main) return guest_main(argc, argv);
   if (argc < 2) {
     fprintf(stderr, "usage: gantry-supervisor container|vm|unpack|files|seccomp ...\n");
     return 2;
-  }
-  if (strcmp(argv[1], "--version") == 0) {
-    puts("gantry-supervisor " GANTRY_VERSION);
-    return 0;
   }
   for (size_t i = 0; i < countof(modes); i++)
     if (strcmp(argv[1], modes[i].name) == 0 && modes[i].run) return modes[i].run(argc - 1, argv + 1);

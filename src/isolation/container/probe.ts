@@ -103,7 +103,10 @@ function workload(id: string, work: string, target: string, cgroupsPath: string)
       capabilities: none,
       noNewPrivileges: true,
     },
-    mounts: [{ destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] }],
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "size=64k", "mode=755"] },
+    ],
     linux: {
       namespaces: ["pid", "network", "ipc", "uts", "mount"].map((type) => ({ type })),
       resources: {
