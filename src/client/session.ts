@@ -51,7 +51,7 @@ export class ClientSession {
           });
       }
     } catch (error) {
-      return this.#finish({ kind: "lost", message: (error as Error).message });
+      this.#finish({ kind: "lost", message: (error as Error).message });
     }
     if (!wait || this.#end) return;
     this.#socket.pause();

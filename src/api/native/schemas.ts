@@ -63,6 +63,7 @@ export const InstanceViewSchema = Type.Object({
     labels: Labels,
   }),
   logPath: Type.String(),
+  supervisorPid: Type.Optional(Type.Integer()),
   startPhases: Type.Optional(Type.Record(Type.String(), Type.Number())),
 });
 
