@@ -56,6 +56,6 @@ export async function connectHeld(context: Context, record: InstanceRecord, live
 
 /** The start failed, or the instance is gone: nobody waits any longer. */
 export function dropHeld(context: Context, id: string): void {
-  for (const { session } of [...(context.held.get(id) ?? [])]) session.destroy();
+  for (const { session } of [...(context.held.get(id) ?? [])]) session.abandon();
   context.held.delete(id);
 }

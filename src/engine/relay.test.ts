@@ -120,3 +120,17 @@ test("payloads that look like exit frames are not taken for them", () => {
   scanner.push(exitFrame(2));
   expect(seen).toEqual([2]);
 });
+
+test("a held session that is abandoned ends without an error", async () => {
+  const relay = new RelaySession();
+  relay.write("never");
+  const got: Buffer[] = [];
+  const reading = (async () => {
+    for await (const chunk of relay) got.push(chunk as Buffer);
+  })();
+  await turn();
+  relay.abandon();
+  relay.end("more");
+  await reading;
+  expect(got).toEqual([]);
+});

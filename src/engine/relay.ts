@@ -22,6 +22,7 @@ export class RelaySession extends Duplex {
   #pendingWrite: { chunk: Uint8Array; done: (error?: Error | null) => void } | undefined;
   #pendingFinal: (() => void) | undefined;
   #draining = false;
+  #abandoned = false;
 
   constructor(options: RelayOptions = {}) {
     super({ allowHalfOpen: true });
@@ -64,18 +65,27 @@ export class RelaySession extends Duplex {
     }
   }
 
+  /** There will never be a far end: the client sees an end, not an error. */
+  abandon(): void {
+    this.push(null);
+    this.#abandoned = true;
+    this.#finishPending();
+    this.#options.onClose?.();
+  }
+
   override _read(): void {
     this.#far?.resume();
   }
 
   override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     if (this.#far) this.#forward(chunk, done);
+    else if (this.#abandoned) done();
     else this.#pendingWrite = { chunk, done };
   }
 
   override _final(done: () => void): void {
-    if (this.#far) {
-      this.#far.end();
+    if (this.#far || this.#abandoned) {
+      this.#far?.end();
       done();
     } else this.#pendingFinal = done;
   }

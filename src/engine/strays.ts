@@ -7,7 +7,8 @@ import { type Isolation, isolations } from "../model/isolation.ts";
 import type { Context } from "./context.ts";
 import { processStartTime } from "./host.ts";
 
-const idPattern = /^[0-9a-f]{64}$/;
+/** Ids, and what a probe of a wall leaves when it is cut off. */
+const idPattern = /^(probe-)?[0-9a-f]{12,64}$/;
 
 /** Supervisors of this engine that live now, by the log in their run folder that they hold open. One pass over /proc. */
 export function findSupervisors(paths: Paths): { sandboxId: string; pid: number; startTime: number }[] {
