@@ -13,7 +13,7 @@
 #define ROOT "/sys/fs/cgroup"
 #define CONTROLLERS "+cpu +io +memory +pids"
 
-int cgroup_mount(struct error *error) {
+int guest_cgroup_mount(struct error *error) {
   if (mount("cgroup2", ROOT, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
     return error_errno(error, "mount cgroup2 on %s", ROOT);
   return write_path(ROOT "/cgroup.subtree_control", CONTROLLERS, error);
@@ -60,26 +60,26 @@ static int limit(int cgroup, const json_t *resources, struct error *error) {
   return 0;
 }
 
-int cgroup_make(const char *id, const json_t *resources, struct error *error) {
+int guest_cgroup_make(const char *id, const json_t *resources, struct error *error) {
   cleanup_free char *path = path_of(id);
   rmdir(path); /* of an earlier start */
   if (mkdir(path, 0755) < 0) return error_errno(error, "make cgroup %s", path);
   cleanup_fd int cgroup = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (cgroup < 0) return error_errno(error, "open cgroup %s", path);
   if (limit(cgroup, resources, error) < 0 ||
-      cgroup_allow_devices(cgroup, json_object_get(resources, "devices"), error) < 0) {
+      guest_cgroup_allow_devices(cgroup, json_object_get(resources, "devices"), error) < 0) {
     rmdir(path);
     return -1;
   }
   return take_fd(&cgroup);
 }
 
-void cgroup_remove(const char *id) {
+void guest_cgroup_remove(const char *id) {
   cleanup_free char *path = path_of(id);
   rmdir(path);
 }
 
-void cgroup_kill(int cgroup) {
+void guest_cgroup_kill(int cgroup) {
   if (cgroup >= 0) set(cgroup, "cgroup.kill", "1", NULL);
 }
 
@@ -112,18 +112,18 @@ static int64_t number(int cgroup, const char *file) {
   return strtoll(text, NULL, 10);
 }
 
-int cgroup_freeze(int cgroup, bool frozen, struct error *error) {
+int guest_cgroup_freeze(int cgroup, bool frozen, struct error *error) {
   if (set(cgroup, "cgroup.freeze", frozen ? "1" : "0", error) < 0) return -1;
   for (int i = 0; i < 400; i++, usleep(500))
     if (keyed(cgroup, "cgroup.events", "frozen") == (frozen ? 1 : 0)) break;
   return 0;
 }
 
-uint64_t cgroup_oom_kills(int cgroup) { return cgroup < 0 ? 0 : keyed(cgroup, "memory.events", "oom_kill"); }
+uint64_t guest_cgroup_oom_kills(int cgroup) { return cgroup < 0 ? 0 : keyed(cgroup, "memory.events", "oom_kill"); }
 
-int cgroup_open_events(int cgroup) { return openat(cgroup, "memory.events", O_RDONLY | O_CLOEXEC | O_NONBLOCK); }
+int guest_cgroup_open_events(int cgroup) { return openat(cgroup, "memory.events", O_RDONLY | O_CLOEXEC | O_NONBLOCK); }
 
-bool cgroup_is_empty(int cgroup) { return cgroup < 0 || keyed(cgroup, "cgroup.events", "populated") == 0; }
+bool guest_cgroup_is_empty(int cgroup) { return cgroup < 0 || keyed(cgroup, "cgroup.events", "populated") == 0; }
 
 static int64_t card_bytes(const char *direction) {
   char path[80];
@@ -132,7 +132,7 @@ static int64_t card_bytes(const char *direction) {
   return bytes < 0 ? 0 : bytes;
 }
 
-json_t *cgroup_stats(int cgroup) {
+json_t *guest_cgroup_stats(int cgroup) {
   /* As Docker counts: the page cache that can go at once is no use of memory. */
   int64_t memory = number(cgroup, "memory.current"), idle = (int64_t)keyed(cgroup, "memory.stat", "inactive_file");
   int64_t memory_limit = number(cgroup, "memory.max"), pids_limit = number(cgroup, "pids.max"),

@@ -50,7 +50,7 @@ static void freeze(struct guest *guest, struct link *link, const struct request 
   struct workload *workload = workload_find(guest, request->workload, &error);
   if (workload && workload->state != from)
     error_set(&error, "conflict", "workload %.64s is not %s", request->workload, frozen ? "running" : "paused");
-  else if (workload && cgroup_freeze(workload->cgroup, frozen, &error) == 0)
+  else if (workload && guest_cgroup_freeze(workload->cgroup, frozen, &error) == 0)
     workload->state = to;
   answer(link, &error);
 }
@@ -71,5 +71,5 @@ void guest_stats(struct wall *wall, struct link *link, const struct request *req
   if (error.code)
     finish_error(link, &error);
   else
-    finish_ok(link, cgroup_stats(workload->cgroup));
+    finish_ok(link, guest_cgroup_stats(workload->cgroup));
 }

@@ -90,7 +90,7 @@ static int bpf(enum bpf_cmd command, union bpf_attr *attributes) {
   return (int)syscall(SYS_bpf, command, attributes, sizeof *attributes);
 }
 
-int cgroup_allow_devices(int cgroup, const json_t *rules, struct error *error) {
+int guest_cgroup_allow_devices(int cgroup, const json_t *rules, struct error *error) {
   static struct program program;
   if (json_array_size(rules) > rules_max) return error_set(error, "invalid", "more than %d device rules", rules_max);
   program.length = 0;

@@ -88,7 +88,7 @@ int guest_main(int argc, char **argv) {
   mux_server_flush(guest.server, 1000);
   /* The host now sends what comes next; meanwhile the rest is made ready. */
   set_limits();
-  if (guest_load_modules("disk", &error) < 0 || cgroup_mount(&error) < 0) fail(&error);
+  if (guest_load_modules("disk", &error) < 0 || guest_cgroup_mount(&error) < 0) fail(&error);
   loop_run(guest.loop);
   return 0;
 }

@@ -51,7 +51,7 @@ struct workload *workload_make(struct guest *guest, const char *id, struct error
 }
 
 void workload_kill(struct workload *workload) {
-  cgroup_kill(workload->cgroup);
+  guest_cgroup_kill(workload->cgroup);
   if (workload->main.pid > 0) kill(workload->main.pid, SIGKILL);
 }
 
@@ -59,7 +59,7 @@ bool workload_is_still(const struct workload *workload) {
   if (workload->main.pid > 0) return false;
   for (const struct exec *exec = workload->execs; exec; exec = exec->next)
     if (exec->process.pid > 0) return false;
-  return cgroup_is_empty(workload->cgroup);
+  return guest_cgroup_is_empty(workload->cgroup);
 }
 
 static void close_cgroup(struct workload *workload) {
@@ -76,7 +76,7 @@ static void on_memory(void *context, uint32_t events) {
   struct workload *workload = context;
   char text[256];
   (void)!pread(workload->oom_fd, text, sizeof text, 0); /* until it is read it stays ready */
-  uint64_t kills = cgroup_oom_kills(workload->cgroup);
+  uint64_t kills = guest_cgroup_oom_kills(workload->cgroup);
   if (kills <= workload->oom_kills) return;
   workload->oom_kills = kills;
   mux_server_event(workload->guest->server, json_pack("{s:s, s:s}", "event", "oom", "workload", workload->id));
@@ -90,7 +90,7 @@ static void started(struct process *process) {
 static void failed(struct process *process) {
   struct workload *workload = process->owner;
   workload->state = WORKLOAD_MOUNTED;
-  cgroup_kill(workload->cgroup);
+  guest_cgroup_kill(workload->cgroup);
   close_cgroup(workload);
   guest_end_step(workload->guest);
 }
@@ -98,11 +98,11 @@ static void failed(struct process *process) {
 static void ended(struct process *process, int status) {
   struct workload *workload = process->owner;
   workload->state = WORKLOAD_EXITED;
-  bool out_of_memory = cgroup_oom_kills(workload->cgroup) > 0;
+  bool out_of_memory = guest_cgroup_oom_kills(workload->cgroup) > 0;
   if (out_of_memory) on_memory(workload, 0);
   io_link_exited(&process->io, exit_code_of(status), out_of_memory);
   /* The kernel has killed the rest of its pid namespace; whatever left it goes too. */
-  cgroup_kill(workload->cgroup);
+  guest_cgroup_kill(workload->cgroup);
   guest_end_step(workload->guest);
 }
 
@@ -136,10 +136,10 @@ static int launch(struct workload *workload, struct link *link, struct error *er
       rootfs_provide(&workload->rootfs, json_object_get(spec, "files"), error) < 0)
     return -1;
   close_cgroup(workload);
-  workload->cgroup = cgroup_make(workload->id, json_object_get(json_object_get(oci, "linux"), "resources"), error);
+  workload->cgroup = guest_cgroup_make(workload->id, json_object_get(json_object_get(oci, "linux"), "resources"), error);
   if (workload->cgroup < 0) return -1;
   workload->oom_kills = 0;
-  workload->oom_fd = cgroup_open_events(workload->cgroup);
+  workload->oom_fd = guest_cgroup_open_events(workload->cgroup);
   if (workload->oom_fd >= 0)
     loop_watch(workload->guest->loop, &workload->oom_watch, workload->oom_fd, EPOLLPRI, on_memory, workload);
   struct root_plan root = {.oci = oci, .files = json_object_get(spec, "files"), .rootfs = &workload->rootfs};
