@@ -54,6 +54,7 @@ int confine_descriptors(const int *keep, unsigned count, struct error *error) {
   qsort(sorted, count, sizeof *sorted, compare_ints);
   unsigned from = 3;
   for (unsigned i = 0; i <= count; i++) {
+    if (i < count && sorted[i] < 0) continue; /* none there */
     unsigned to = i < count ? (unsigned)sorted[i] : ~0u;
     if (to < from) continue;
     if ((i == count || to > from) && syscall(SYS_close_range, from, i == count ? to : to - 1, 0) < 0)
