@@ -43,6 +43,10 @@ export class Blobs {
     });
   }
 
+  async has(digest: string): Promise<boolean> {
+    return (await stat(this.path(digest)).catch(() => undefined)) !== undefined;
+  }
+
   /** Makes all renames so far durable. */
   sync(): Promise<void> {
     return failing("syncing the blobs", () => syncFolder(this.#folder));

@@ -8,10 +8,16 @@ type Closer = () => void | Promise<void>;
  */
 export class Undo implements AsyncDisposable {
   #closers: { what: string; close: Closer }[] = [];
+  #last: { what: string; close: Closer }[] = [];
 
   /** Registers the closer of something just acquired. `what` names it in an error. */
   defer(what: string, close: Closer): void {
     this.#closers.push({ what, close });
+  }
+
+  /** Registers what ends with the stack whether released or not: a lease that is needed only while acquiring. */
+  always(what: string, close: Closer): void {
+    this.#last.push({ what, close });
   }
 
   /** The acquisition is kept: nothing will be undone. */
@@ -21,6 +27,7 @@ export class Undo implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const failures: Error[] = [];
+    this.#closers = [...this.#last.splice(0), ...this.#closers];
     for (let closer = this.#closers.pop(); closer; closer = this.#closers.pop()) {
       try {
         await closer.close();

@@ -1,0 +1,162 @@
+import { spawn } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { exec } from "../lib/exec.ts";
+import { GantryError } from "../model/errors.ts";
+import type { Progress } from "../ports/image.ts";
+import { defaultMirrors, hostMirrors, sourcesFor } from "./apt-sources.ts";
+import { failure } from "./failure.ts";
+import type { OneLayer } from "./import.ts";
+
+const fallbackSuite = "bookworm";
+const suitePattern = /^[a-z][a-z0-9.-]{0,39}$/;
+const packagePattern = /^[a-z0-9][a-z0-9.+-]{0,99}$/;
+
+async function hostRelease(): Promise<{ id: string; codename: string }> {
+  const text = await readFile("/etc/os-release", "utf8").catch(() => "");
+  const field = (key: string) => new RegExp(`^${key}="?([^"\\n]*)"?$`, "m").exec(text)?.[1] ?? "";
+  return { id: field("ID"), codename: field("VERSION_CODENAME") };
+}
+
+/** The release that `debian` alone means: the host's own when it runs Debian. */
+export async function defaultSuite(): Promise<string> {
+  const { id, codename } = await hostRelease();
+  return id === "debian" && codename !== "" ? codename : fallbackSuite;
+}
+
+/** How the host's apt reaches mirrors: proxies and the checks it was told to leave out. */
+async function aptOptions(): Promise<string[]> {
+  const { stdout } = await exec(["apt-config", "dump", "--format", "%F %v%n", "Acquire"]);
+  const wanted =
+    /^Acquire::(?:(?:https?|ftp)::(?:Proxy\S*|CaInfo)|Check-Valid-Until|Check-Date|ForceIPv[46]) (.+)$/i;
+  return stdout
+    .split("\n")
+    .filter((line) => wanted.test(line) && !line.includes('"'))
+    .map((line) => {
+      const space = line.indexOf(" ");
+      return `${line.slice(0, space)} "${line.slice(space + 1)}"`;
+    });
+}
+
+/** Files that tell of this host, not of the distribution. `$1` is the tree. */
+const tidy = [
+  'rm -f "$1/etc/resolv.conf" "$1/etc/hostname" "$1/etc/apt/apt.conf.d/99mmdebstrap"',
+  'rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/var/cache/debconf/*-old "$1"/var/lib/dpkg/*-old',
+  'find "$1/var/log" -type f -exec truncate -s 0 {} +',
+].join(" && ");
+
+/**
+ * A minimal Debian root file system by mmdebstrap, from the mirrors that this host uses, as a tar stream.
+ * Throws `invalid` for a bad suite or package name, `unavailable` without mmdebstrap; the stream throws `unavailable`
+ * with what went wrong when packages cannot be had, `exhausted` on a full disk.
+ */
+export async function debian(
+  suite: string,
+  include: readonly string[],
+  folder: string,
+  progress?: Progress,
+): Promise<{ tar: AsyncIterable<Uint8Array>; about: OneLayer }> {
+  if (!suitePattern.test(suite))
+    throw new GantryError(
+      "invalid",
+      `Debian suite ${JSON.stringify(suite)} is malformed; write a name like bookworm`,
+    );
+  for (const name of include)
+    if (!packagePattern.test(name))
+      throw new GantryError("invalid", `package name ${JSON.stringify(name)} is malformed`);
+  const { id, codename } = await hostRelease();
+  const mirrors = (id === "debian" ? await hostMirrors(codename) : undefined) ?? defaultMirrors;
+  const sources = join(folder, "debian.sources");
+  await writeFile(sources, sourcesFor(suite, mirrors));
+  const argv = [
+    "--mode=root",
+    "--variant=minbase",
+    "--format=tar",
+    // Device nodes are the runtime's to make.
+    "--skip=output/dev",
+    ...(await aptOptions()).map((option) => `--aptopt=${option}`),
+    ...(include.length > 0 ? [`--include=${include.join(",")}`] : []),
+    `--customize-hook=${tidy}`,
+    suite,
+    "-",
+    sources,
+  ];
+  return {
+    tar: run(argv, suite, folder, progress),
+    about: {
+      settings: {
+        Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        Cmd: ["bash"],
+      },
+      createdBy: `gantry image bootstrap debian:${suite}${include.length > 0 ? ` --include ${include.join(",")}` : ""}`,
+      created: new Date(),
+    },
+  };
+}
+
+const outputLimit = 64 << 10;
+
+async function* run(
+  argv: string[],
+  suite: string,
+  folder: string,
+  progress?: Progress,
+): AsyncGenerator<Uint8Array> {
+  const env = { ...process.env, TMPDIR: folder, LC_ALL: "C.UTF-8", DEBIAN_FRONTEND: "noninteractive" };
+  // A session of its own: its apt and dpkg end with it.
+  const child = spawn("mmdebstrap", argv, { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+  let said = "";
+  let line = "";
+  child.stderr.on("data", (part: Buffer) => {
+    said = (said + part.toString("utf8")).slice(-outputLimit);
+    line = (line + part.toString("utf8")).slice(-outputLimit);
+    const lines = line.split(/[\r\n]/);
+    line = lines.pop() ?? "";
+    for (const text of lines) if (text.startsWith("I: ")) progress?.({ step: text.slice(3).slice(0, 200) });
+  });
+  const ended = new Promise<number>((resolve, reject) => {
+    child.once("error", (error: NodeJS.ErrnoException) =>
+      reject(
+        error.code === "ENOENT"
+          ? new GantryError("unavailable", "mmdebstrap is not installed; run ./scripts/setup")
+          : error,
+      ),
+    );
+    child.once("close", (status) => resolve(status ?? 128));
+  });
+  ended.catch(() => {});
+  let running = true;
+  try {
+    for await (const part of child.stdout) yield part as Uint8Array;
+    const status = await ended;
+    running = false;
+    if (status !== 0) throw complaint(suite, said);
+  } finally {
+    if (running && child.pid !== undefined) {
+      // SIGTERM lets it unmount and remove its tree.
+      child.kill("SIGTERM");
+      const late = setTimeout(() => process.kill(-(child.pid as number), "SIGKILL"), 20_000);
+      child.stdout.resume();
+      await ended.catch(() => {});
+      clearTimeout(late);
+    }
+  }
+}
+
+/** What mmdebstrap's output comes to in one line. */
+function complaint(suite: string, said: string): GantryError {
+  const lines = said
+    .split("\n")
+    .filter((text) => /^(E|W|Err|dpkg: error)\b/.test(text) && !/apt-get .* failed|setup failed/.test(text));
+  const missing = /Unable to locate package (\S+)/.exec(said)?.[1];
+  if (missing !== undefined)
+    return new GantryError("not_found", `Debian ${suite} has no package ${missing}; check --include`);
+  const why = lines.slice(0, 2).join(" / ") || said.trim().split("\n").slice(-2).join(" / ");
+  const what = `bootstrapping Debian ${suite}`;
+  const full = failure(what, new Error(said));
+  if (full.code === "exhausted") return full;
+  return new GantryError(
+    "unavailable",
+    `${what} failed: ${why.slice(0, 500)}; check the suite's name and the apt sources`,
+  );
+}
