@@ -46,9 +46,10 @@ static void on_writable(void *context, struct mux_stream *stream) {
   owner->writable(owner);
 }
 
-/* The guest speaks nonsense or has hung up. QEMU's death says more, when that is why. */
-static void lost(struct vm *vm) {
+/* The guest speaks nonsense (`broken`), or QEMU has closed the channel: then its death is about to be reported. */
+static void lost(struct vm *vm, bool broken) {
   loop_unwatch(vm->loop, &vm->agent_watch);
+  if (!broken) return;
   if (vm->phase == VM_BOOTING)
     vm_boot_failed(vm, true, "the guest's channel ended: %s", mux_why(vm->mux));
   else
@@ -62,7 +63,7 @@ static void on_ready(void *context, uint32_t events) {
   if (result == 1 && (events & ~(uint32_t)EPOLLOUT)) result = mux_read(vm->mux);
   if (result == 1 && mux_wants_write(vm->mux)) result = mux_write(vm->mux);
   if (result != 1)
-    lost(vm);
+    lost(vm, result < 0);
   else
     vm_channel_wake(vm);
 }

@@ -78,6 +78,7 @@ static int fill(const struct vm_config *config, bool kvm, struct error *error) {
 
 int vm_root_enter(const struct vm_config *config, bool kvm, struct error *error) {
   cleanup_free char *root = xprintf("%s/root", config->folder);
+  umask(022);
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return error_errno(error, "make mounts private");
   if (mkdir(root, 0700) < 0 && errno != EEXIST) return error_errno(error, "make folder %s", root);
   if (mount("gantry", root, "tmpfs", MS_NOSUID | MS_NOEXEC, "size=64k,nr_inodes=64,mode=755") < 0)

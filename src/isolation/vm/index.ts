@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { stat } from "node:fs/promises";
+import { mkdir, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { exec } from "../../lib/exec.ts";
 import { exitFile, logFile, type Paths } from "../../lib/paths.ts";
@@ -56,8 +56,15 @@ export function createVmBackend({
     return shimConfig(paths, request, facts, { image, layer, layerSize: size });
   };
 
-  const launch = async (config: ShimConfig): Promise<Supervisor> =>
-    await supervisors.open("vm", config.folder, config, config.bootTimeout * config.bootTries + 15_000);
+  const launch = async (config: ShimConfig): Promise<Supervisor> => {
+    await mkdir(config.folder, { recursive: true, mode: 0o700 });
+    return await supervisors.open(
+      "vm",
+      config.folder,
+      config,
+      config.bootTimeout * config.bootTries + 15_000,
+    );
+  };
 
   return {
     isolation: "vm",
