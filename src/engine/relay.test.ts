@@ -34,9 +34,15 @@ test("what is written before there is a far end arrives there", async () => {
   relay.write("held ");
   relay.write("back");
   const far = new Far();
+  far.pause();
+  const got: Buffer[] = [];
+  relay.on("data", (chunk) => got.push(chunk));
+  await turn();
   relay.connect(far);
+  far.push("answer");
   await turn();
   expect(Buffer.concat(far.written).toString()).toBe("held back");
+  expect(Buffer.concat(got).toString()).toBe("answer");
 });
 
 test("bytes come through whole and the exit frame is seen, however it is cut", async () => {

@@ -54,6 +54,7 @@ export class RelaySession extends Duplex {
       }
     });
     if (this.destroyed) this.#drain();
+    else far.resume(); // it may have been handed over paused
     if (this.#pendingWrite) {
       const { chunk, done } = this.#pendingWrite;
       this.#pendingWrite = undefined;
