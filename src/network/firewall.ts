@@ -167,7 +167,7 @@ export class Firewall {
 }
 
 const line = (verb: "add" | "delete", table: string, set: SetName, key: string, value = ""): string =>
-  `${verb} element ${familyOf(set)} ${table} ${set} { ${verb === "add" ? elementText(set, key, value) : elementText(set, key, "").replace(/ : $/, "")} }`;
+  `${verb} element ${familyOf(set)} ${table} ${set} { ${elementText(set, key, value)} }`;
 
 /** Commands that turn `actual` into `wanted`. */
 export function difference(table: string, actual: Elements, wanted: Elements): string[] {
@@ -181,12 +181,16 @@ export function difference(table: string, actual: Elements, wanted: Elements): s
   return lines;
 }
 
-interface Concat {
-  concat: (string | number)[];
-}
+/** How nft's JSON spells keys and values: plain, joined, and wrapped when the element has a limit of its own. */
+type Part = string | number | { concat: (string | number)[] } | { elem: { val: Part } };
 interface Listed {
   name: string;
-  elem?: (Concat | [Concat, Concat])[];
+  elem?: (Part | [Part, Part])[];
+}
+
+function partText(part: Part): string {
+  if (typeof part !== "object") return String(part);
+  return "concat" in part ? part.concat.join(" . ") : partText(part.elem.val);
 }
 
 function collect(json: string, into: Elements): void {
@@ -196,7 +200,7 @@ function collect(json: string, into: Elements): void {
     if (!listed || !(listed.name in into)) continue;
     for (const element of listed.elem ?? []) {
       const [key, value] = Array.isArray(element) ? element : [element, undefined];
-      into[listed.name as SetName].set(key.concat.join(" . "), value?.concat.join(" . ") ?? "");
+      into[listed.name as SetName].set(partText(key), value === undefined ? "" : partText(value));
     }
   }
 }

@@ -6,14 +6,22 @@ import { formatSubnet, gatewayOf, type Subnet } from "./subnet.ts";
 /** Packets that our forward chain let through carry this bit, for Docker's chain to accept by. */
 export const forwardMark = "0x00200000";
 
+/** Questions a second that one instance may ask the name server; the kernel drops what is over, so that others are heard. */
+const dnsRate = 500;
+
 /** The sets and maps that change with instances; all else in the tables is fixed. */
-export const setNames = ["ports_at", "ports_any", "ends"] as const;
+export const setNames = ["ports_at", "ports_any", "askers", "ends"] as const;
 export type SetName = (typeof setNames)[number];
 export const familyOf = (set: SetName): "ip" | "bridge" => (set === "ends" ? "bridge" : "ip");
 
 /** Elements by set; the value is empty where the set is no map. Keys are in nft's own spelling, names unquoted. */
 export type Elements = Record<SetName, Map<string, string>>;
-export const noElements = (): Elements => ({ ports_at: new Map(), ports_any: new Map(), ends: new Map() });
+export const noElements = (): Elements => ({
+  ports_at: new Map(),
+  ports_any: new Map(),
+  askers: new Map(),
+  ends: new Map(),
+});
 
 export interface RulesInput {
   names: Names;
@@ -22,11 +30,12 @@ export interface RulesInput {
   dnsPort: number;
 }
 
-/** What an attachment adds to the sets: who may send on its link, and its published ports. */
+/** What an attachment adds to the sets: who may send on its link, how fast it may ask for names, its published ports. */
 export function elementsOf(attachment: Attachment): [SetName, string, string][] {
   if (attachment.mode !== "nat" || attachment.address === undefined) return [];
   const link = attachment.end === "netns" ? attachment.hostLink : attachment.tap;
   return [
+    ["askers", attachment.address, ""],
     ["ends", `${link} . ${attachment.mac} . ${attachment.address}`, ""],
     ...attachment.ports.map((port): [SetName, string, string] => {
       const target = `${attachment.address} . ${port.containerPort}`;
@@ -38,8 +47,10 @@ export function elementsOf(attachment: Attachment): [SetName, string, string][] 
 }
 
 /** One element as nft reads it. */
-export const elementText = (set: SetName, key: string, value: string): string =>
-  set === "ends" ? key.replace(/^[^ ]+/, '"$&"') : `${key} : ${value}`;
+export const elementText = (set: SetName, key: string, value: string): string => {
+  const text = set === "ends" ? key.replace(/^[^ ]+/, '"$&"') : key;
+  return value === "" ? text : `${text} : ${value}`;
+};
 
 const elementsText = (elements: Elements, set: SetName): string => {
   const all = [...elements[set]].map(([key, value]) => elementText(set, key, value));
@@ -72,9 +83,15 @@ table ip ${names.table} {
     type inet_proto . inet_service : ipv4_addr . inet_service
     ${elementsText(elements, "ports_any")}
   }
+  set askers {
+    type ipv4_addr; limit rate over ${dnsRate}/second burst ${dnsRate} packets;
+    ${elementsText(elements, "askers")}
+  }
   chain early {
     type filter hook prerouting priority raw; policy accept;
     iifname ${bridge} ip daddr 127.0.0.0/8 drop
+    iifname ${bridge} ip daddr ${gateway} udp dport 53 ip saddr @askers drop
+    iifname ${bridge} ip daddr ${gateway} tcp dport 53 tcp flags syn ip saddr @askers drop
   }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;

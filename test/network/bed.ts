@@ -147,8 +147,9 @@ export async function serve(
   address: string,
   port: number,
   name: string,
+  verb = "serve",
 ) {
-  const argv = within(netns, [process.execPath, probe, "serve", protocol, address, String(port), name]);
+  const argv = within(netns, [process.execPath, probe, verb, protocol, address, String(port), name]);
   const child = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "inherit"] });
   servers.push(child);
   await new Promise<void>((resolve, reject) => {
@@ -158,7 +159,7 @@ export async function serve(
   return child;
 }
 
-function stopServers(): void {
+export function stopServers(): void {
   for (const child of servers.splice(0)) child.kill("SIGKILL");
 }
 
