@@ -47,6 +47,9 @@ struct container {
   struct watch oom_watch;
   int64_t oom_kills;
   int exit_code;
+  /* The first of what came on standard error (or the terminal), while it is short. */
+  char first_words[512];
+  size_t words_length;
   json_t *exit; /* ExitRecord once it has ended */
   struct exec *execs;
   struct subscriber *subscribers;

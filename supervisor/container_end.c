@@ -25,10 +25,6 @@ void container_init_exited(void *context, int status) {
   container->state = CONTAINER_ENDING;
   container->exit_code = exit_code_of(status);
   container_check_oom(container);
-  /* The runtime had let go already when execve failed in the new process: its log has why. */
-  struct error error = {0};
-  if (WIFEXITED(status) && runtime_late_error(&container->start_call, &error) && error.exit_status)
-    container->exit_code = error.exit_status;
   io_exited(&container->io);
 }
 
@@ -37,6 +33,11 @@ static void no_more_execs(struct container *container);
 void container_drained(void *context) {
   struct container *container = context;
   io_close(&container->io);
+  bool may_be_runtime = container->exit_code == 1 || container->exit_code == 255;
+  if (may_be_runtime && container->words_length < sizeof container->first_words) {
+    int status = runtime_exec_failure(container->first_words);
+    if (status) container->exit_code = status;
+  }
   container->log_dropped = log_dropped(container->log);
   log_close(container->log);
   container->log = container->fanout.log = NULL;

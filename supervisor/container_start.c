@@ -128,7 +128,13 @@ static size_t unlimited(void *context) {
   return SIZE_MAX;
 }
 static void to_fanout(void *context, uint8_t type, const void *data, size_t length) {
-  fanout_output(&((struct container *)context)->fanout, type, data, length);
+  struct container *container = context;
+  if (type == FRAME_STDERR || container->terminal) {
+    size_t place = sizeof container->first_words - 1;
+    if (container->words_length + length <= place) memcpy(container->first_words + container->words_length, data, length);
+    container->words_length += length;
+  }
+  fanout_output(&container->fanout, type, data, length);
 }
 static void input_full(void *context, bool full) { fanout_input_full(&((struct container *)context)->fanout, full); }
 static const struct io_handlers io_handlers = {unlimited, to_fanout, input_full, container_drained};

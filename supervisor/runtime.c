@@ -30,6 +30,12 @@ static void add_all(struct arguments *arguments, const char *const *texts) {
   for (; *texts; texts++) add(arguments, *texts);
 }
 
+/* In its text form crun's late messages, which land on the container's standard error, are fit for people. */
+static bool is_crun(const struct runtime *runtime) {
+  const char *name = strrchr(runtime->program, '/');
+  return strcmp(name ? name + 1 : runtime->program, "crun") == 0;
+}
+
 static void child_exec(const struct runtime *runtime, const struct arguments *arguments, int in, int out, int err) {
   static char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
   loop_child_unblock();
@@ -38,14 +44,15 @@ static void child_exec(const struct runtime *runtime, const struct arguments *ar
   _exit(127);
 }
 
-/* A listening socket named `name` in the call folder, by which the runtime sends the terminal. */
-static int listen_for_terminal(const struct runtime *runtime, const char *path, struct error *error) {
-  (void)runtime;
+/*
+ * A listening socket by which the runtime sends the terminal. Its path goes through a descriptor of ours, since a
+ * socket address holds only 107 bytes.
+ */
+static int listen_for_terminal(const char *path, struct error *error) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  cleanup_fd int folder = open(runtime->folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", folder, path);
+  snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
   cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (folder < 0 || fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0)
+  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0)
     return error_errno(error, "socket for the terminal");
   return take_fd(&fd);
 }
@@ -71,14 +78,14 @@ static int receive_terminal(int listening, struct error *error) {
   return master;
 }
 
-/* What the runtime logged last: the "msg" of its last JSON line; to be freed. */
+/* What the runtime logged last: the "msg" of a JSON line (runc), or the plain line (crun); to be freed. */
 static char *last_message(const char *log_file) {
   cleanup_free char *text = read_path(log_file, 1 << 20, NULL, NULL);
   char *message = NULL, *rest = text;
   for (char *line; (line = strsep(&rest, "\n"));) {
-    cleanup_json json_t *entry = *line ? json_object_parse(line, strlen(line), NULL) : NULL;
-    const char *msg = entry ? want_string(entry, "msg", NULL) : NULL;
-    if (!msg || strcmp(want_string(entry, "level", "error"), "warning") == 0) continue;
+    cleanup_json json_t *entry = *line == '{' ? json_object_parse(line, strlen(line), NULL) : NULL;
+    const char *msg = entry ? want_string(entry, "msg", NULL) : *line ? line : NULL;
+    if (!msg || (entry && strcmp(want_string(entry, "level", "error"), "warning") == 0)) continue;
     free(message);
     message = xstrdup(msg);
   }
@@ -133,16 +140,17 @@ int runtime_start(struct runtime *runtime, struct runtime_call *call, const char
                   const char *const rest[], bool terminal, bool open_stdin,
                   void (*done)(void *context, struct runtime_call *call), void *context, struct error *error) {
   unsigned number = runtime->calls++;
+  if (runtime->folder_fd <= 0) runtime->folder_fd = open(runtime->folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
   *call = (struct runtime_call){
       .runtime = runtime, .terminal = terminal, .done = done, .context = context,
       .console = -1, .in = -1, .out = -1, .err = -1,
       .pid_file = xprintf("%s/pid-%u", runtime->folder, number),
       .log_file = xprintf("%s/log-%u", runtime->folder, number),
-      .console_path = xprintf("tty-%u", number),
+      .console_path = xprintf("/proc/%d/fd/%d/tty-%u", (int)getpid(), runtime->folder_fd, number),
   };
   struct arguments arguments = {0};
   add_all(&arguments, (const char *const[]){runtime->program, "--root", runtime->root, "--log", call->log_file,
-                                            "--log-format", "json", NULL});
+                                            "--log-format", is_crun(runtime) ? "text" : "json", NULL});
   add_all(&arguments, verb);
   add_all(&arguments, (const char *const[]){"--detach", "--pid-file", call->pid_file, NULL});
   if (terminal) add_all(&arguments, (const char *const[]){"--console-socket", call->console_path, NULL});
@@ -152,7 +160,7 @@ int runtime_start(struct runtime *runtime, struct runtime_call *call, const char
   int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1};
   bool ready = null >= 0;
   if (terminal) {
-    ready = ready && (call->console = listen_for_terminal(runtime, call->console_path, error)) >= 0;
+    ready = ready && (call->console = listen_for_terminal(call->console_path, error)) >= 0;
   } else {
     ready = ready && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0 && (!open_stdin || pipe2(in, O_CLOEXEC) == 0);
   }
@@ -181,8 +189,7 @@ void runtime_call_free(struct runtime_call *call) {
     if (*descriptors[i] >= 0) close(*descriptors[i]);
   unlink(call->pid_file);
   unlink(call->log_file);
-  cleanup_free char *console = xprintf("%s/%s", call->runtime->folder, call->console_path);
-  if (call->terminal) unlink(console);
+  if (call->terminal) unlink(call->console_path);
   free(call->pid_file);
   free(call->log_file);
   free(call->console_path);
@@ -194,6 +201,13 @@ bool runtime_late_error(const struct runtime_call *call, struct error *error) {
   if (!message) return false;
   classify(message, error);
   return true;
+}
+
+int runtime_exec_failure(const char *text) {
+  if (strncmp(text, "exec container process ", 23) != 0 && !(strncmp(text, "exec /", 6) == 0 && strchr(text, ':'))) return 0;
+  struct error error = {0};
+  classify(text, &error);
+  return error.exit_status;
 }
 
 int runtime_wait(struct runtime *runtime, const char *const rest[]) {

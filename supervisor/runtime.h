@@ -12,6 +12,7 @@ struct runtime {
   char *root;   /* its state folder */
   char *folder; /* for pid files, logs and sockets of single calls; they run in it */
   unsigned calls;
+  int folder_fd; /* 0 until the first call */
 };
 
 struct runtime_call {
@@ -38,7 +39,12 @@ int runtime_start(struct runtime *runtime, struct runtime_call *call, const char
                   void (*done)(void *context, struct runtime_call *call), void *context, struct error *error);
 /* Closes what was not taken and removes the call's files. Not before `done` was called. */
 void runtime_call_free(struct runtime_call *call);
-/* What the runtime said in a failed exec of the container's process after it had detached; false when nothing. */
+/* What the runtime logged of a failed execve after it had detached (exec does that); false when nothing. */
 bool runtime_late_error(const struct runtime_call *call, struct error *error);
+/*
+ * The exit status for a container whose whole standard error is the runtime's own message that the execve of the first
+ * process failed (run has no other way to say so then); 0 for any other text.
+ */
+int runtime_exec_failure(const char *text);
 /* Runs `<program> <global options> <rest…>` to its end, throwing its output away; waits. Exit status, or -1. */
 int runtime_wait(struct runtime *runtime, const char *const rest[]);
