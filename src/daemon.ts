@@ -97,6 +97,8 @@ async function serve(paths: Paths, { engine }: OpenEngine): Promise<void> {
   process.on("uncaughtException", (error) => console.error("gantry: uncaught:", error));
   await server.listen();
   console.error(`gantry ${version}: serving ${paths.socket}, root ${paths.root}, pid ${process.pid}`);
+  // What is probed once is probed now, beside the first requests.
+  engine.info().catch((error: Error) => console.error(`gantry: probing: ${error.message}`));
   const signal = await ended.promise;
   console.error(`gantry: ${signal}: leaving; instances go on`);
   await server.close();
