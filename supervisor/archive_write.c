@@ -31,9 +31,16 @@ static void set_name(struct walk *walk, size_t length, const char *text) {
 
 static int write_any(struct walk *walk, int parent, const char *leaf, struct error *error);
 
+/* Writes a hard link when the file was written before: 1; 0 when it was not. */
+static int write_again(struct walk *walk, const struct stat *facts, struct error *error) {
+  const char *before = facts->st_nlink > 1 ? link_table_find(&walk->links, facts, name_of(walk)) : NULL;
+  if (!before) return 0;
+  return tar_write_entry(&walk->out, '1', name_of(walk), before, facts, -1, error) < 0 ? -1 : 1;
+}
+
 static int write_file(struct walk *walk, int fd, const struct stat *facts, struct error *error) {
-  const char *linked = facts->st_nlink > 1 ? link_table_find(&walk->links, facts, name_of(walk)) : NULL;
-  if (linked) return tar_write_entry(&walk->out, '1', name_of(walk), linked, facts, -1, error);
+  int done = write_again(walk, facts, error);
+  if (done != 0) return done < 0 ? -1 : 0;
   if (tar_write_entry(&walk->out, '0', name_of(walk), NULL, facts, fd, error) < 0) return -1;
   return tar_write_content(&walk->out, fd, (uint64_t)facts->st_size, error);
 }
@@ -101,18 +108,23 @@ static int write_link(struct walk *walk, int parent, const char *leaf, const str
   return tar_write_entry(&walk->out, '2', name_of(walk), target, facts, -1, error);
 }
 
+static int write_node(struct walk *walk, int parent, const char *leaf, const struct stat *facts,
+                      struct error *error) {
+  if (S_ISSOCK(facts->st_mode))
+    return walk->depth > 0 ? 0 : error_set(error, "unsupported", "%s is a socket: archives cannot hold it", leaf);
+  int done = write_again(walk, facts, error);
+  if (done != 0) return done < 0 ? -1 : 0;
+  if (S_ISLNK(facts->st_mode)) return write_link(walk, parent, leaf, facts, error);
+  char type = S_ISCHR(facts->st_mode) ? '3' : S_ISBLK(facts->st_mode) ? '4' : '6';
+  return tar_write_entry(&walk->out, type, name_of(walk), NULL, facts, -1, error);
+}
+
 /* Writes what `leaf` of `parent` is. It may change at any moment: what counts is what was opened. */
 static int write_any(struct walk *walk, int parent, const char *leaf, struct error *error) {
   struct stat facts;
   if (fstatat(parent, leaf, &facts, AT_SYMLINK_NOFOLLOW) < 0)
     return errno == ENOENT && walk->depth > 0 ? 0 : error_errno(error, "%s cannot be read", leaf);
-  if (S_ISLNK(facts.st_mode)) return write_link(walk, parent, leaf, &facts, error);
-  if (!S_ISREG(facts.st_mode) && !S_ISDIR(facts.st_mode)) {
-    if (S_ISSOCK(facts.st_mode))
-      return walk->depth > 0 ? 0 : error_set(error, "unsupported", "%s is a socket: archives cannot hold it", leaf);
-    char type = S_ISCHR(facts.st_mode) ? '3' : S_ISBLK(facts.st_mode) ? '4' : '6';
-    return tar_write_entry(&walk->out, type, name_of(walk), NULL, &facts, -1, error);
-  }
+  if (!S_ISREG(facts.st_mode) && !S_ISDIR(facts.st_mode)) return write_node(walk, parent, leaf, &facts, error);
   int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
   cleanup_fd int fd = openat(parent, leaf, flags | (S_ISDIR(facts.st_mode) ? O_DIRECTORY : 0));
   if (fd < 0) {

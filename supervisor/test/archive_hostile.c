@@ -15,9 +15,10 @@ static int root;
 /* A fresh world: base/root is the root, base/outside must stay as it is. */
 static void fresh(void) {
   char command[256];
-  snprintf(command, sizeof command,
-           "cd %s && rm -rf root outside && mkdir -p root/dest outside && echo kept >outside/file && echo kept >root/file",
-           base);
+  snprintf(
+      command, sizeof command,
+      "cd %s && rm -rf root outside && mkdir -p root/dest outside && echo kept >outside/file && echo kept >root/file",
+      base);
   CHECK(system(command) == 0);
   if (root > 0) close(root);
   char path[64];
@@ -57,11 +58,11 @@ static int shell(const char *test) {
   return system(command) == 0;
 }
 
-#define REFUSED(tape, with)                                                                                            \
-  do {                                                                                                                 \
-    CHECK(unpack_into(tape, "dest", 0, NULL) < 0);                                                                     \
-    if (strcmp(error.code, with) != 0) fprintf(stderr, "got %s: %s\n", error.code, error.message);                     \
-    CHECK(strcmp(error.code, with) == 0);                                                                              \
+#define REFUSED(tape, with) \
+  do { \
+    CHECK(unpack_into(tape, "dest", 0, NULL) < 0); \
+    if (strcmp(error.code, with) != 0) fprintf(stderr, "got %s: %s\n", error.code, error.message); \
+    CHECK(strcmp(error.code, with) == 0); \
   } while (0)
 
 static void names(void) {
@@ -230,10 +231,12 @@ static void damage(void) {
   REFUSED(&tape, "exhausted");
   tape_add(&tape, (struct piece){'L', "long", .raw_size = "77777777777"});
   REFUSED(&tape, "exhausted");
-  const char *records[] = {"5 a=b\n", "9999 a=b\n", "6 a=b",  "6 =bb\n", "x",
-                           "0 a=b\n", "-6 a=b\n",   "7 a\nb\n", "11 size=-1\n", "13 mtime=1.x\n", "15 path=a\0bcd\n"};
+  const char *records[] = {"5 a=b\n",         "9999 a=b\n", "6 a=b",    "6 =bb\n",      "x",
+                           "0 a=b\n",         "-6 a=b\n",   "7 a\nb\n", "11 size=-1\n", "13 mtime=1.x\n",
+                           "15 path=a\0bcd\n"};
   for (size_t i = 0; i < countof(records); i++) {
-    tape_add_sized(&tape, (struct piece){'x', "pax"}, records[i], i == countof(records) - 1 ? 15 : strlen(records[i]));
+    tape_add_sized(&tape, (struct piece){'x', "pax"}, records[i],
+                   i == countof(records) - 1 ? 15 : strlen(records[i]));
     tape_add(&tape, (struct piece){'0', "file"});
     tape_end(&tape);
     REFUSED(&tape, "corrupt");
