@@ -24,7 +24,8 @@ struct connection {
   struct buffer out;
   struct timer lost;
   /* started: the first frame has come; finishing: only the queue is left; dead: the client is gone. */
-  bool started, paused, finishing, dead, was_full;
+  /* ended: it has shut its writing side down, and may still read. */
+  bool started, paused, finishing, dead, was_full, ended;
 };
 
 struct server {
@@ -83,7 +84,7 @@ static void lost(void *context) { lose(context); }
 
 static void update(struct connection *connection) {
   uint32_t events = 0;
-  if (!connection->paused && !connection->finishing) events |= EPOLLIN;
+  if (!connection->paused && !connection->finishing && !connection->ended) events |= EPOLLIN;
   if (buffer_length(&connection->out) > 0) events |= EPOLLOUT;
   loop_rewatch(connection->server->loop, &connection->watch, events);
 }
@@ -167,6 +168,11 @@ static bool receive(struct connection *connection) {
   ssize_t got = recv(connection->fd, data, sizeof data, MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return true;
   struct error error;
+  if (got == 0 && connection->started) {
+    connection->ended = true;
+    update(connection);
+    return true;
+  }
   if (got > 0 && frame_push(&connection->parser, data, (size_t)got, take_frame, connection, &error) == 0) return true;
   if (got > 0) complain("client: %s", error.message);
   lose(connection);
@@ -175,9 +181,9 @@ static bool receive(struct connection *connection) {
 
 static void on_ready(void *context, uint32_t events) {
   struct connection *connection = context;
-  if ((events & EPOLLIN) && !connection->paused && !connection->finishing) {
+  if ((events & EPOLLIN) && !connection->paused && !connection->finishing && !connection->ended) {
     if (!receive(connection)) return;
-    events &= ~(uint32_t)EPOLLHUP; /* there may be more to read first */
+    if (!connection->ended) events &= ~(uint32_t)EPOLLHUP; /* there may be more to read first */
   }
   if (events & (EPOLLHUP | EPOLLERR)) {
     lose(connection);

@@ -127,7 +127,7 @@ export interface PathStat {
 /**
  * A live stream of frames for one attach or exec, after its request was accepted: bytes both ways are frames
  * of lib/frame.ts (from here: stdin, stdinEnd, resize, signal; to here: stdout, stderr, exit).
- * Back-pressure is the stream's own. Destroying it detaches; it does not end the process.
+ * Back-pressure is the stream's own; it is handed over paused. Destroying it detaches; it does not end the process.
  */
 export type Session = Duplex;
 

@@ -116,7 +116,7 @@ async function until(session: Session, text: string): Promise<string> {
       session.pause();
       resolve(seen);
     };
-    session.on("data", take);
+    session.on("data", take).resume();
   });
 }
 
