@@ -128,13 +128,13 @@ const resize = (rows: number, columns: number): Buffer => {
 };
 
 async function terminalCase(box: Box, session: Session): Promise<void> {
-  send(session, "stty size; tty >/dev/null && echo is-a-tty\n", false);
-  expect(await until(session, "is-a-tty\r\n")).toContain("40 100\r\n");
+  send(session, "stty size; tty >/dev/null && echo is-a-$((1))-tty\n", false);
+  expect(await until(session, "is-a-1-tty\r\n")).toContain("40 100\r\n");
   session.write(resize(33, 77));
   await later(50);
   send(session, "stty size\n", false);
   await until(session, "33 77\r\n");
-  send(session, "sleep 1000; echo was-$?\n", false);
+  send(session, "sleep 1000; echo was-$((1))-$?\n", false);
   await later(200);
   send(session, "\x03", false); // Ctrl-C: the sleep dies, the shell does not
   send(session, "echo alive-$((40+2))\n", false);
