@@ -47,6 +47,8 @@ export class TestEngine implements AsyncDisposable {
 
   /** Starts the daemon and waits until it answers. */
   async start(env: Record<string, string> = {}): Promise<void> {
+    // A killed engine's socket would make the first command start an engine of its own.
+    rmSync(join(this.run, "gantry.sock"), { force: true });
     const child = spawn(this.program, ["daemon"], {
       env: { ...process.env, ...this.env, ...env },
       stdio: ["ignore", "ignore", process.env.GANTRY_TEST_VERBOSE ? "inherit" : "ignore"],
