@@ -132,7 +132,10 @@ static int add_group(scmp_filter_ctx filter, uint32_t default_action, const json
     int number = seccomp_syscall_resolve_name(names[i]);
     if (number == __NR_SCMP_ERROR) continue;
     int failed = add_rules(filter, action, number, arguments, count);
-    if (failed && failed != -EEXIST) {
+    /* Not on every architecture can a rule look at arguments: there it may contradict another. */
+    if (failed == -EEXIST)
+      return error_set(error, "invalid", "seccomp: a rule for %s contradicts an earlier one", names[i]);
+    if (failed) {
       errno = -failed;
       return error_errno(error, "seccomp: no rule can be made for %s", names[i]);
     }
