@@ -1,5 +1,6 @@
 import type { ClientSession, SessionEnd } from "../client/session.ts";
 import { DetachKeys } from "./detach-keys.ts";
+import { standardInput } from "./input.ts";
 import { complain } from "./stdio.ts";
 import { followSize, rawMode } from "./terminal.ts";
 
@@ -14,28 +15,17 @@ export interface ForegroundOptions {
 export const defaultDetachKeys = "ctrl-p,ctrl-q";
 
 /** Sends our standard input until it or the session ends; detaches on the keys. */
-function sendInput(session: ClientSession, keys: DetachKeys | undefined): () => void {
-  const { stdin } = process;
-  let busy = Promise.resolve();
-  const take = (piece: Buffer) => {
-    const { pass, detached } = keys ? keys.push(piece) : { pass: piece, detached: false };
-    stdin.pause();
-    busy = busy.then(async () => {
+async function sendInput(session: ClientSession, keys: DetachKeys | undefined): Promise<void> {
+  try {
+    for await (const piece of standardInput()) {
+      const { pass, detached } = keys ? keys.push(piece) : { pass: piece, detached: false };
       if (pass.length > 0) await session.write(pass);
-      if (detached) session.detach();
-      else stdin.resume();
-    });
-  };
-  const end = () => void busy.then(() => session.endInput());
-  stdin.on("data", take);
-  stdin.on("end", end);
-  stdin.on("error", end);
-  stdin.resume();
-  return () => {
-    stdin.removeListener("data", take);
-    stdin.removeListener("end", end);
-    stdin.pause();
-  };
+      if (detached) return session.detach();
+    }
+  } catch (error) {
+    complain(`gantry: cannot read standard input: ${(error as Error).message}\n`);
+  }
+  session.endInput();
 }
 
 /** Joins our terminal and a live session until it ends; the terminal is as before afterwards. */
@@ -49,8 +39,7 @@ export async function foreground(
   if (options.tty && options.stdin) stack.use(rawMode());
   await started();
   if (options.tty) stack.use(followSize((rows, columns) => session.resize(rows, columns)));
-  if (options.stdin)
-    stack.defer(sendInput(session, options.tty ? new DetachKeys(options.detachKeys) : undefined));
+  if (options.stdin) void sendInput(session, options.tty ? new DetachKeys(options.detachKeys) : undefined);
   return await ended;
 }
 

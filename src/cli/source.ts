@@ -1,13 +1,14 @@
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { UsageError } from "./command.ts";
+import { standardInput } from "./input.ts";
 
 /** The bytes of a file, or of our standard input for `-`. Throws UsageError when it cannot be read. */
 export async function readSource(flag: string, path: string | undefined): Promise<AsyncIterable<Uint8Array>> {
   if (path === undefined || path === "-") {
     if (process.stdin.isTTY)
       throw new UsageError(`${flag}: standard input is a terminal; name a file or use <`);
-    return process.stdin;
+    return standardInput();
   }
   try {
     const handle = await open(path, "r");

@@ -1,56 +1,99 @@
-import { writeSync } from "node:fs";
+import { write } from "node:fs";
 import type { OutputSink } from "../client/session.ts";
 
 const brokenPipe = 141;
+/** Bytes that may wait before the writer is asked to wait too. */
+const queueLimit = 256 << 10;
+/** Milliseconds between tries on an output that somebody set to non-blocking. */
+const idleTime = 5;
 
-/** Ends quietly, as a program killed by SIGPIPE, when nobody reads the output any more. */
-function quietOnBrokenPipe(stream: NodeJS.WriteStream): void {
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(brokenPipe);
-    try {
-      writeSync(2, `gantry: cannot write the output: ${error.message}\n`);
-    } catch {} // nothing left to say it with
-    process.exit(1);
-  });
-}
+/**
+ * One of our outputs: written in order, whole, and known to be written.
+ * (The runtime's own streams may lose the end of a slow pipe when the process exits.)
+ */
+class Output {
+  readonly #fd: number;
+  #queue: Uint8Array[] = [];
+  #size = 0;
+  #busy = false;
+  #waiters: { limit: number; resolve: () => void }[] = [];
 
-let watched = false;
-function streams(): { stdout: NodeJS.WriteStream; stderr: NodeJS.WriteStream } {
-  if (!watched) {
-    watched = true;
-    quietOnBrokenPipe(process.stdout);
-    quietOnBrokenPipe(process.stderr);
+  constructor(fd: number) {
+    this.#fd = fd;
   }
-  return process;
+
+  /** Queues bytes; false when the writer should wait for `below`. */
+  write(data: Uint8Array): boolean {
+    if (data.length > 0) {
+      this.#queue.push(data);
+      this.#size += data.length;
+      this.#next();
+    }
+    return this.#size < queueLimit;
+  }
+
+  /** Resolves when no more than `limit` bytes wait. */
+  below(limit: number): Promise<void> {
+    if (this.#size <= limit) return Promise.resolve();
+    return new Promise((resolve) => this.#waiters.push({ limit, resolve }));
+  }
+
+  #next(): void {
+    const piece = this.#queue[0];
+    if (this.#busy || !piece) return;
+    this.#busy = true;
+    write(this.#fd, piece, 0, piece.length, null, (error, written) => {
+      this.#busy = false;
+      if (error) return this.#failed(error);
+      this.#size -= written;
+      if (written === piece.length) this.#queue.shift();
+      else this.#queue[0] = piece.subarray(written);
+      this.#waiters = this.#waiters.filter(({ limit, resolve }) => {
+        if (this.#size > limit) return true;
+        resolve();
+        return false;
+      });
+      this.#next();
+    });
+  }
+
+  #failed(error: NodeJS.ErrnoException): void {
+    if (error.code === "EAGAIN") {
+      setTimeout(() => this.#next(), idleTime);
+      return;
+    }
+    // Nobody reads any more: end quietly, as a program that SIGPIPE killed.
+    if (error.code === "EPIPE" || this.#fd !== 1) process.exit(brokenPipe);
+    process.exitCode = 1;
+    complain(`gantry: cannot write the output: ${error.message}\n`);
+    void outputs.stderr.below(0).then(() => process.exit(1));
+  }
 }
+
+const outputs = { stdout: new Output(1), stderr: new Output(2) };
+
+const bytes = (data: string | Uint8Array): Uint8Array =>
+  typeof data === "string" ? Buffer.from(data) : data;
 
 /** Writes to standard output; resolves when more may be written. */
 export function print(data: string | Uint8Array): Promise<void> {
-  const { stdout } = streams();
-  if (stdout.write(data)) return Promise.resolve();
-  return new Promise((resolve) => stdout.once("drain", () => resolve()));
+  return outputs.stdout.write(bytes(data)) ? Promise.resolve() : outputs.stdout.below(queueLimit / 2);
 }
 
 /** Writes to standard error. */
-export const complain = (text: string): void => {
-  streams().stderr.write(text);
-};
+export function complain(text: string): void {
+  outputs.stderr.write(bytes(text));
+}
 
 /** Resolves when everything written has left this process. */
 export async function flush(): Promise<void> {
-  if (!watched) return;
-  for (const stream of [process.stdout, process.stderr])
-    await new Promise<void>((resolve) => {
-      stream.write("", () => resolve());
-    });
+  await Promise.all([outputs.stdout.below(0), outputs.stderr.below(0)]);
 }
 
 /** A session's output onto our own, byte for byte. */
 export const stdioSink: OutputSink = {
-  write: (data, stream) => streams()[stream].write(data),
+  write: (data, stream) => outputs[stream].write(data),
   async ready() {
-    for (const stream of [process.stdout, process.stderr])
-      if (stream.writableNeedDrain)
-        await new Promise<void>((resolve) => stream.once("drain", () => resolve()));
+    await Promise.all([outputs.stdout.below(queueLimit / 2), outputs.stderr.below(queueLimit / 2)]);
   },
 };

@@ -4,6 +4,7 @@ import type { Api } from "../../client/api.ts";
 import { bool, command, UsageError } from "../command.ts";
 import { bare, meansContent, mustBeFolder, parseSide, place, type Side } from "../copy/names.ts";
 import { follow, isFolder, remoteTarget } from "../copy/remote.ts";
+import { standardInput } from "../input.ts";
 import { complain, print } from "../stdio.ts";
 import { createTar, extractTar } from "../tar/process.ts";
 import { renamer } from "../tar/rename.ts";
@@ -51,7 +52,7 @@ async function upload(api: Api, from: Exclude<Side, Inside>, to: Inside, options
     if (!target.folder)
       throw new UsageError(`${to.reference}:${to.path} is not a folder: a tar stream is unpacked into one`);
     if (process.stdin.isTTY) throw new UsageError("standard input is a terminal, not a tar stream");
-    return api.writeArchive(to.reference, target.path, process.stdin);
+    return api.writeArchive(to.reference, target.path, standardInput());
   }
   const content = meansContent(from.path);
   let path = resolve(bare(from.path));
