@@ -79,7 +79,7 @@ int guest_main(int argc, char **argv) {
   setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
   prctl(PR_SET_DUMPABLE, 0);
   if (guest_mount_all(&error) < 0) fail(&error);
-  int port = guest_open_port("gantry.agent", 20000, &error);
+  int port = guest_open_port("gantry.agent", 120000, &error);
   if (port < 0) fail(&error);
   guest.own_pid_namespace = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
   guest.loop = loop_new();

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { connect, type Socket } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { join, resolve } from "node:path";
 import { encodeFrame, encodeJson, type Frame, FrameDecoder, FrameType } from "../../src/lib/frame.ts";
 import { defaultMounts } from "./spec.ts";
@@ -144,7 +144,7 @@ export class Guest implements AsyncDisposable {
         commandLine,
       ],
       ...["-serial", `file:${join(folder, "console")}`],
-      ...["-device", "virtio-serial-pci", "-chardev", `socket,id=agent,path=${agent},server=on,wait=off`],
+      ...["-device", "virtio-serial-pci", "-chardev", `socket,id=agent,path=${agent}`],
       ...["-device", "virtserialport,chardev=agent,name=gantry.agent"],
       ...["-drive", `if=none,id=image,file=${options.image},format=raw,readonly=on`],
       ...["-device", "virtio-blk-pci,drive=image,serial=image"],
@@ -173,14 +173,17 @@ export class Guest implements AsyncDisposable {
         "vhost-user-fs-pci,chardev=shares,tag=gantry",
       );
     }
+    const server = createServer();
+    await new Promise<void>((settle) => server.listen(agent, settle));
+    const connected = new Promise<Socket>((settle) => server.once("connection", settle));
     const started = performance.now();
     const qemu = spawn("qemu-system-x86_64", args, { stdio: ["ignore", "inherit", "inherit"] });
-    for (let i = 0; i < 500 && !existsSync(agent); i++) await Bun.sleep(2);
-    const socket = connect(agent);
+    const socket = await connected;
+    server.close();
     const guest = new Guest(folder, qemu, socket, helpers);
     const decoder = new FrameDecoder();
     const up = new Promise<void>((settle, reject) => {
-      socket.on("data", (chunk) => {
+      socket.on("data", (chunk: Buffer) => {
         for (const frame of decoder.push(chunk)) {
           if (frame.type === FrameType.event && guest.events.length === 0) settle();
           guest.#take(frame);
@@ -188,7 +191,7 @@ export class Guest implements AsyncDisposable {
       });
       socket.on("error", () => {});
       qemu.once("exit", (code) => reject(new Error(`QEMU ended with ${code}: ${guest.console()}`)));
-      setTimeout(() => reject(new Error(`no word from the guest: ${guest.console()}`)), 30000).unref();
+      setTimeout(() => reject(new Error(`no word from the guest: ${guest.console()}`)), 60000).unref();
     });
     try {
       await up;
