@@ -14,7 +14,7 @@ import {
   pickSubnet,
   type Subnet,
 } from "./subnet.ts";
-import { ipBatch, ipJson } from "./tools.ts";
+import { ipBatch, ipBatchForce, ipJson } from "./tools.ts";
 
 export interface Link {
   ifname: string;
@@ -105,6 +105,20 @@ export async function uplinkMtu(links: readonly Link[], bridge: string): Promise
 }
 
 export const listLinks = (): Promise<Link[]> => ipJson<Link>(["link", "show"]);
+
+/**
+ * Deletes links; those that are not there are no error. Each deletion by itself waits some 30 ms for the kernel,
+ * a group of a thousand as long as one.
+ */
+export async function deleteLinks(names: Names, links: readonly string[]): Promise<void> {
+  const group = names.doomedGroup;
+  if (links.length === 1) await ipBatchForce([`link del dev ${links[0]}`]);
+  else if (links.length > 1)
+    await ipBatchForce([
+      ...links.map((link) => `link set dev ${link} group ${group}`),
+      `link del group ${group}`,
+    ]);
+}
 
 /** Makes the bridge with its address and switches; idempotent. Returns whether it was missing. */
 export async function ensureBridge(names: Names, subnet: Subnet, mtu: number): Promise<boolean> {

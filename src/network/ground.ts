@@ -3,6 +3,7 @@ import { AddressPool } from "./addresses.ts";
 import {
   bridgeIntact,
   chooseSubnet,
+  deleteLinks,
   ensureBridge,
   type Link,
   listLinks,
@@ -94,7 +95,7 @@ export class Ground {
     for (let tries = 0; ; tries++) {
       const missing = await ensureBridge(this.#names, subnet, mtu);
       if (!missing || tries === 5 || wanted || stored || !(await mustGiveWay(this.#names, subnet))) break;
-      await ipBatchForce([`link del dev ${this.#names.bridge}`]);
+      await deleteLinks(this.#names, [this.#names.bridge]);
       subnet = await chooseSubnet(this.#names, undefined, undefined);
     }
     if (this.#settings.get(subnetKey) !== formatSubnet(subnet))

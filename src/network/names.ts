@@ -7,6 +7,8 @@ export interface Names {
   table: string;
   /** Host ends of instances start with this; the bridge does not. */
   linkPrefix: string;
+  /** Link group of what is about to be deleted: the kernel takes a whole group away in one go. */
+  doomedGroup: number;
   /** Comment of the rule in Docker's chain. */
   mark: string;
 }
@@ -15,6 +17,7 @@ export const namesOf = (tag: string): Names => ({
   bridge: `gt-${tag}`,
   table: `gantry_${tag}`,
   linkPrefix: `g${tag}`,
+  doomedGroup: 0x47000000 + (Number.parseInt(tag, 16) % 0x1000000),
   mark: `gantry-${tag}`,
 });
 

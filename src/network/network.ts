@@ -6,7 +6,7 @@ import { GantryError } from "../model/errors.ts";
 import { shortId } from "../model/ids.ts";
 import type { Attachment, Network, NetworkRequest } from "../ports/network.ts";
 import { Batcher } from "./batch.ts";
-import { linkExists, listLinks } from "./bridge.ts";
+import { deleteLinks, linkExists, listLinks } from "./bridge.ts";
 import { hostEndLines, linkOf, listNamespaces, makeNamespace, removeNamespaces } from "./ends.ts";
 import type { Settings } from "./firewall.ts";
 import { Ground, type Ready } from "./ground.ts";
@@ -14,7 +14,7 @@ import { isOurLink, linkName, type Names, namesOf } from "./names.ts";
 import { PortTable } from "./ports.ts";
 import { elementsOf } from "./rules.ts";
 import { macOf } from "./subnet.ts";
-import { ipBatch, ipBatchForce } from "./tools.ts";
+import { ipBatch } from "./tools.ts";
 
 /** A bridge has 1,024 port numbers, of which the kernel gives out all but 0. */
 const bridgePorts = 1023;
@@ -45,9 +45,7 @@ class BridgeNetwork implements Network {
   readonly #hostLinks = new Batcher<string[]>(async (groups) => {
     await ipBatch(groups.flat());
   });
-  readonly #goneLinks = new Batcher<string>(async (links) => {
-    await ipBatchForce(links.map((link) => `link del dev ${link}`));
-  });
+  readonly #goneLinks = new Batcher<string>((links) => deleteLinks(this.#names, links));
   readonly #goneNamespaces = new Batcher<string>(removeNamespaces);
 
   constructor(options: NetworkOptions) {
@@ -175,7 +173,7 @@ class BridgeNetwork implements Network {
     const keptFiles = new Set(live.map((attachment) => attachment.netns));
     const links = (await listLinks()).map((link) => link.ifname);
     const strays = links.filter((link) => isOurLink(this.#names, link) && !keptLinks.has(link));
-    if (strays.length > 0) await ipBatchForce(strays.map((link) => `link del dev ${link}`));
+    await deleteLinks(this.#names, strays);
     await removeNamespaces((await listNamespaces(this.#namespaces)).filter((file) => !keptFiles.has(file)));
   }
 
@@ -186,7 +184,7 @@ class BridgeNetwork implements Network {
   async teardown(): Promise<void> {
     await this.stop();
     await this.#clear([]);
-    if (linkExists(this.#names.bridge)) await ipBatchForce([`link del dev ${this.#names.bridge}`]);
+    if (linkExists(this.#names.bridge)) await deleteLinks(this.#names, [this.#names.bridge]);
     await this.#ground.teardown();
     this.#attached.clear();
     this.#ports.clear();

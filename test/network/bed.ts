@@ -56,10 +56,10 @@ export function memorySettings(): NetworkOptions["settings"] & { all: Map<string
   return { all, get: (key) => all.get(key), set: (key, value) => void all.set(key, value) };
 }
 
-export function makeNetwork(world: World, tag = "abcdef", settings = memorySettings()) {
+export function makeNetwork(world: World, tag = "abcdef", settings = memorySettings(), subnet?: string) {
   const run = join(world.folder, `run-${tag}`);
   mkdirSync(run, { recursive: true });
-  return { network: createNetwork({ paths: { tag, run }, settings }), settings, run };
+  return { network: createNetwork({ paths: { tag, run }, settings, subnet }), settings, run };
 }
 
 export const request = (over: Partial<NetworkRequest> = {}): NetworkRequest => ({

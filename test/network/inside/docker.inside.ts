@@ -23,7 +23,8 @@ let world: World;
 let dockerd: ChildProcess | undefined;
 beforeAll(async () => {
   world = await makeWorld();
-  await sh("mount", "-t", "tmpfs", "tmpfs", "/run"); // dockerd leaves folders there
+  for (const folder of ["/run", "/etc/docker"]) // dockerd leaves its key and folders there
+    if (existsSync(folder)) await sh("mount", "-t", "tmpfs", "tmpfs", folder);
   await serve(world.internet, "tcp", "0.0.0.0", 80, "internet");
 });
 afterAll(async () => {
