@@ -11,6 +11,7 @@ import { instanceFolder, type Paths, sandboxFolder } from "./lib/paths.ts";
 import { version } from "./lib/version.ts";
 import { GantryError } from "./model/errors.ts";
 import { createNetwork } from "./network/index.ts";
+import type { IsolationBackend } from "./ports/isolation.ts";
 import type { Network } from "./ports/network.ts";
 import type { State } from "./ports/state.ts";
 import { lockRoot } from "./state/lock.ts";
@@ -27,6 +28,7 @@ export interface DaemonOptions {
 export interface OpenEngine extends Pick<RunningEngine, "engine" | "reconcile"> {
   state: State;
   network: Network;
+  container: IsolationBackend;
   /** Lets go of the root; instances go on. */
   close(): Promise<void>;
 }
@@ -59,6 +61,7 @@ export function openEngine(paths: Paths): OpenEngine {
     paths,
     settings: { get: (key) => state.setting(key), set: (key, value) => state.setSetting(key, value) },
   });
+  const container = createContainerBackend({ paths, supervisors });
   const running = createEngine({
     paths,
     state,
@@ -66,10 +69,7 @@ export function openEngine(paths: Paths): OpenEngine {
     volumes: createVolumes({ paths }),
     network,
     supervisors,
-    backends: {
-      container: createContainerBackend({ paths, supervisors }),
-      vm: createVmBackend({ paths, supervisors }),
-    },
+    backends: { container, vm: createVmBackend({ paths, supervisors }) },
     version,
     checkState: () => checkState(paths.root),
   });
@@ -78,6 +78,7 @@ export function openEngine(paths: Paths): OpenEngine {
     reconcile: running.reconcile,
     state,
     network,
+    container,
     async close() {
       await running.close();
       await network.stop();
@@ -88,7 +89,7 @@ export function openEngine(paths: Paths): OpenEngine {
 }
 
 /** The API from here to the end signal. */
-async function serve(paths: Paths, { engine }: OpenEngine): Promise<void> {
+async function serve(paths: Paths, { engine, container }: OpenEngine): Promise<void> {
   const server = createServer({ engine, paths });
   const ended = Promise.withResolvers<string>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => ended.resolve(signal));
@@ -97,8 +98,8 @@ async function serve(paths: Paths, { engine }: OpenEngine): Promise<void> {
   process.on("uncaughtException", (error) => console.error("gantry: uncaught:", error));
   await server.listen();
   console.error(`gantry ${version}: serving ${paths.socket}, root ${paths.root}, pid ${process.pid}`);
-  // What is probed once is probed now, beside the first requests.
-  engine.info().catch((error: Error) => console.error(`gantry: probing: ${error.message}`));
+  // Which runtime works is found out beside the first requests. Whether KVM does costs seconds: only when asked for.
+  container.facts().catch((error: Error) => console.error(`gantry: probing: ${error.message}`));
   const signal = await ended.promise;
   console.error(`gantry: ${signal}: leaving; instances go on`);
   await server.close();
