@@ -7,6 +7,7 @@ import type { Progress } from "../ports/image.ts";
 import { defaultMirrors, hostMirrors, sourcesFor } from "./apt-sources.ts";
 import { failure } from "./failure.ts";
 import type { OneLayer } from "./import.ts";
+import { tarHeader } from "./tar-write.ts";
 
 const fallbackSuite = "bookworm";
 const suitePattern = /^[a-z][a-z0-9.-]{0,39}$/;
@@ -40,7 +41,7 @@ async function aptOptions(): Promise<string[]> {
 
 /** Files that tell of this host, not of the distribution. `$1` is the tree. */
 const tidy = [
-  'rm -f "$1/etc/resolv.conf" "$1/etc/hostname" "$1/etc/apt/apt.conf.d/99mmdebstrap"',
+  'rm -f "$1/etc/resolv.conf" "$1/etc/hostname" "$1/etc/apt/apt.conf.d/99mmdebstrap" "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
   'rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/var/cache/debconf/*-old "$1"/var/lib/dpkg/*-old',
   'find "$1/var/log" -type f -exec truncate -s 0 {} +',
 ].join(" && ");
@@ -72,8 +73,10 @@ export async function debian(
     "--mode=root",
     "--variant=minbase",
     "--format=tar",
-    // Device nodes are the runtime's to make.
+    // Device nodes are the runtime's to make; the folder itself is added back below.
     "--skip=output/dev",
+    // The tree is thrown away if anything fails: dpkg need not sync every file.
+    "--dpkgopt=force-unsafe-io",
     ...(await aptOptions()).map((option) => `--aptopt=${option}`),
     ...(include.length > 0 ? [`--include=${include.join(",")}`] : []),
     `--customize-hook=${tidy}`,
@@ -82,7 +85,11 @@ export async function debian(
     sources,
   ];
   return {
-    tar: run(argv, suite, folder, progress),
+    tar: (async function* () {
+      const mtime = Math.floor(Date.now() / 1000);
+      yield tarHeader({ name: "dev/", type: "folder", mtime });
+      yield* run(argv, suite, folder, progress);
+    })(),
     about: {
       settings: {
         Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
@@ -94,6 +101,8 @@ export async function debian(
   };
 }
 
+const stepPattern =
+  /^I: ((?:running apt-get update|downloading|extracting|installing|cleaning|creating)[\w ,-]{0,80})/;
 const outputLimit = 64 << 10;
 
 async function* run(
@@ -112,7 +121,10 @@ async function* run(
     line = (line + part.toString("utf8")).slice(-outputLimit);
     const lines = line.split(/[\r\n]/);
     line = lines.pop() ?? "";
-    for (const text of lines) if (text.startsWith("I: ")) progress?.({ step: text.slice(3).slice(0, 200) });
+    for (const text of lines) {
+      const [, step] = stepPattern.exec(text) ?? [];
+      if (step !== undefined) progress?.({ step });
+    }
   });
   const ended = new Promise<number>((resolve, reject) => {
     child.once("error", (error: NodeJS.ErrnoException) =>

@@ -22,11 +22,11 @@ export function detectCompression(head: Uint8Array, what: string): Compression {
   return found;
 }
 
-/** Takes the first `count` bytes (fewer at the end) and gives them with the whole stream, read once. */
-export async function peek(
+/** Takes the first `count` bytes (fewer at the end) and gives them with the whole stream, read once, or closed unread. */
+async function peek(
   source: AsyncIterable<Uint8Array>,
   count: number,
-): Promise<{ head: Buffer; all: AsyncGenerator<Uint8Array> }> {
+): Promise<{ head: Buffer; all: AsyncGenerator<Uint8Array>; close: () => Promise<unknown> }> {
   const iterator = source[Symbol.asyncIterator]();
   const parts: Uint8Array[] = [];
   let size = 0;
@@ -44,7 +44,23 @@ export async function peek(
       await iterator.return?.();
     }
   }
-  return { head: Buffer.concat(parts).subarray(0, count), all: all() };
+  const close = async () => iterator.return?.();
+  return { head: Buffer.concat(parts).subarray(0, count), all: all(), close };
+}
+
+/** A stream with the compression that its first bytes tell. Throws `invalid` for an empty one, `unsupported` as above. */
+export async function sniff(
+  source: AsyncIterable<Uint8Array>,
+  what: string,
+): Promise<{ compression: Compression; all: AsyncGenerator<Uint8Array> }> {
+  const { head, all, close } = await peek(source, 6);
+  try {
+    if (head.length === 0) throw new GantryError("invalid", `${what} is empty`);
+    return { compression: detectCompression(head, what), all };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 /**
@@ -134,8 +150,7 @@ export async function* decompressed(
   source: AsyncIterable<Uint8Array>,
   what: string,
 ): AsyncGenerator<Uint8Array> {
-  const { head, all } = await peek(source, 6);
-  const compression = detectCompression(head, what);
+  const { compression, all } = await sniff(source, what);
   if (compression === "none") yield* all;
   else if (compression === "gzip") yield* through(["gzip", "-dc"], all, "corrupt", what);
   else yield* through(["zstd", "-dcq", "--no-progress"], all, "corrupt", what);

@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
-import { GantryError } from "../model/errors.ts";
 import type { ImageConfig, Manifest } from "../model/oci.ts";
 import type { Image, Progress } from "../ports/image.ts";
-import { compressed, decompressed, detectCompression, peek } from "./compression.ts";
+import { compressed, decompressed, sniff } from "./compression.ts";
 import { mediaTypes } from "./documents.ts";
 import { ingest, type StagedImage } from "./ingest.ts";
 import { fileBytes, type StagedFile, type Staging } from "./staging.ts";
@@ -28,10 +27,7 @@ async function stageLayer(
   staging: Staging,
   tar: AsyncIterable<Uint8Array>,
 ): Promise<{ file: StagedFile; mediaType: string; diffId: string }> {
-  const { head, all } = await peek(tar, 6);
-  if (head.length === 0)
-    throw new GantryError("invalid", "the archive is empty; give a tar of a root file system");
-  const compression = detectCompression(head, "the archive");
+  const { compression, all } = await sniff(tar, "the archive");
   const hash = createHash("sha256");
   async function* hashed(source: AsyncIterable<Uint8Array>) {
     for await (const part of source) {

@@ -1,11 +1,11 @@
 import { GantryError } from "../model/errors.ts";
 import type { Descriptor, Manifest } from "../model/oci.ts";
 import type { Archive } from "./archive.ts";
-import { detectCompression, peek } from "./compression.ts";
+import { detectCompression } from "./compression.ts";
 import { type DockerArchiveEntry, mediaTypes, parseConfig, parseDockerArchive } from "./documents.ts";
 import type { StagedImage } from "./ingest.ts";
 import { archiveName } from "./reference.ts";
-import { fileBytes, type StagedFile, type Staging } from "./staging.ts";
+import { fileHead, type StagedFile, type Staging } from "./staging.ts";
 
 const layerTypes = {
   none: mediaTypes.layer,
@@ -14,9 +14,7 @@ const layerTypes = {
 } as const;
 
 async function layerDescriptor(file: StagedFile, diffId: string): Promise<Descriptor> {
-  const { head, all } = await peek(fileBytes(file.path), 6);
-  await all.return(undefined);
-  const compression = detectCompression(head, "a layer of the archive");
+  const compression = detectCompression(await fileHead(file.path, 6), "a layer of the archive");
   if (compression === "none" && file.digest !== diffId)
     throw new GantryError(
       "corrupt",

@@ -202,7 +202,7 @@ export class ImageRoom implements Images {
         "invalid",
         "the archive is no image archive: it has neither index.json (oci-archive) nor manifest.json (docker-archive); a root file system goes through import",
       );
-    return ingest(this.#store, project, images, this.#used, progress);
+    return await ingest(this.#store, project, images, this.#used, progress);
   }
 
   async save(
@@ -238,7 +238,7 @@ export class ImageRoom implements Images {
     };
     if (distribution === "debian") {
       const suite = asked ?? (await defaultSuite());
-      return finish(await debian(suite, options.include, staging.folder, progress), `debian:${suite}`);
+      return await finish(await debian(suite, options.include, staging.folder, progress), `debian:${suite}`);
     }
     if (distribution === "busybox") {
       if (asked !== undefined && asked !== "latest")
@@ -248,7 +248,7 @@ export class ImageRoom implements Images {
         );
       if (options.include.length > 0)
         throw new GantryError("invalid", "busybox takes no packages; use --include with debian");
-      return finish(await busybox(), "busybox");
+      return await finish(await busybox(), "busybox");
     }
     throw new GantryError(
       "invalid",

@@ -30,6 +30,17 @@ export async function* fileBytes(path: string): AsyncGenerator<Uint8Array> {
   }
 }
 
+/** The first bytes of a file, fewer when it is shorter. */
+export async function fileHead(path: string, count: number): Promise<Buffer> {
+  const handle = await open(path, "r");
+  try {
+    const { bytesRead, buffer } = await handle.read(Buffer.alloc(count), 0, count, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await handle.close();
+  }
+}
+
 /** A small file's content; throws `corrupt` when it is larger than `limit`. */
 export async function smallFile(path: string, limit: number, what: string): Promise<Buffer> {
   const parts: Uint8Array[] = [];

@@ -90,7 +90,8 @@ function number(field: Buffer, what: string): number {
 function checkSum(header: Buffer): void {
   let sum = 8 * 32;
   for (let at = 0; at < block; at++) if (at < 148 || at >= 156) sum += header[at] as number;
-  if (number(header.subarray(148, 156), "a checksum") !== sum)
+  const told = text(header.subarray(148, 156)).trim();
+  if (!/^[0-7]+$/.test(told) || Number.parseInt(told, 8) !== sum)
     throw corrupt("a header's checksum is wrong (or this is no tar archive)");
 }
 
