@@ -54,6 +54,7 @@ int vm_config_parse(struct vm_config *config, const char *text, size_t length, s
       need_path(json, "kernel", &config->kernel, error) < 0 || need_path(json, "initrd", &config->initrd, error) < 0 ||
       need_object(json, "configure", &config->configure, error) < 0 ||
       need_int(json, "bootTimeout", 1, 3600000, &config->boot_timeout, error) < 0 ||
+      need_int(json, "bootCpu", 1, 3600000, &config->boot_cpu, error) < 0 ||
       need_int(json, "bootTries", 1, 100, &config->boot_tries, error) < 0 ||
       need_int(json, "poweroffTimeout", 1, 3600000, &config->poweroff_timeout, error) < 0 ||
       parse_disks(config, error) < 0 || parse_shares(config, error) < 0)

@@ -47,7 +47,8 @@ struct vm_config {
   size_t share_count;
   json_t *configure; /* sent to the guest, with time and randomness added */
   json_t *mount;     /* a `mount-rootfs` request for a sandbox that is opened for its files only, or NULL */
-  int64_t boot_timeout, boot_tries, poweroff_timeout; /* ms, count, ms */
+  int64_t boot_timeout, boot_cpu; /* an attempt ends after so many ms, or ms of QEMU's CPU time */
+  int64_t boot_tries, poweroff_timeout /* ms */;
 };
 
 /* Parses and checks; -1 with "invalid" naming the field. */

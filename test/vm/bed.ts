@@ -1,6 +1,15 @@
 // A bed for VM tests: the real backend, supervisor program, guest and QEMU, without an engine around.
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { complete, plan } from "../../src/engine/plan/plan.ts";
@@ -34,7 +43,7 @@ function busyboxDisk(folder: string): string {
     mkdirSync(join(tree, name), { recursive: true });
   execFileSync("cp", ["/bin/busybox", join(tree, "bin/busybox")]);
   for (const line of execFileSync("/bin/busybox", ["--list"], { encoding: "utf8" }).trim().split("\n"))
-    if (line !== "busybox") execFileSync("ln", ["-s", "busybox", join(tree, "bin", line)]);
+    if (line !== "busybox") symlinkSync("busybox", join(tree, "bin", line));
   execFileSync("sh", [
     "-c",
     `echo root:x:0:0:root:/root:/bin/sh > ${tree}/etc/passwd; echo root:x:0: > ${tree}/etc/group`,
@@ -59,13 +68,16 @@ export class Bed implements AsyncDisposable {
     ...resolvePaths({ root: join(this.folder, "root"), run: join(this.folder, "run") }),
     libexec,
   };
-  readonly supervisors: Supervisors = createSupervisors({ paths: this.paths });
-  readonly backend: IsolationBackend = createVmBackend({ paths: this.paths, supervisors: this.supervisors });
+  readonly supervisors: Supervisors;
+  readonly backend: IsolationBackend;
   readonly #image: ImageSource;
   readonly #sandboxes: SandboxRecord[] = [];
   #uid = 790_000 + Math.floor(Math.random() * 9000);
 
-  constructor() {
+  constructor(own: { libexec?: string } = {}) {
+    if (own.libexec) this.paths.libexec = own.libexec;
+    this.supervisors = createSupervisors({ paths: this.paths });
+    this.backend = createVmBackend({ paths: this.paths, supervisors: this.supervisors });
     // A probe of KVM takes seconds; its verdict names kernel, QEMU and boot, so another bed's is as good.
     if (existsSync(verdicts)) cpSync(verdicts, join(this.paths.root, "vm/accelerator.json"));
     const disk = busyboxDisk(this.folder);
@@ -235,10 +247,26 @@ export async function readSession(session: Session): Promise<{ status: number; o
   return { status, output: Buffer.concat(parts).toString("utf8") };
 }
 
-/** Processes whose command line holds `text`. */
+/** Pids of the processes whose command line holds `text`. */
 export const processesWith = (text: string): string[] =>
-  execFileSync("sh", ["-c", `grep -laF -- '${text}' /proc/[0-9]*/cmdline 2>/dev/null || true`], {
+  readdirSync("/proc").filter((name) => {
+    try {
+      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, "utf8").includes(text);
+    } catch {
+      return false; // it has ended
+    }
+  });
+
+/** Cgroup folders of an engine, in every hierarchy. */
+export const cgroupsOf = (tag: string): string[] =>
+  execFileSync("find", ["/sys/fs/cgroup", "-maxdepth", "4", "-path", `*/gantry/${tag}/*`, "-type", "d"], {
     encoding: "utf8",
   })
     .split("\n")
-    .filter((line) => line !== "" && !line.includes("/self/"));
+    .filter(Boolean);
+
+/** Mounts below `path` that this process sees. */
+export const mountsWith = (path: string): string[] =>
+  readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(path));

@@ -37,8 +37,9 @@ export interface ShimConfig {
   };
   /** For a sandbox that is opened for its files only: the guest's `mount-rootfs`. */
   mount?: { op: "mount-rootfs"; workload: string; rootfs: RootfsSpec };
-  /** Milliseconds an attempt. */
+  /** Milliseconds an attempt may take, and milliseconds of QEMU's CPU time: a busy host is slow, not stuck. */
   bootTimeout: number;
+  bootCpu: number;
   bootTries: number;
   /** Milliseconds from the last workload's end until QEMU is killed. */
   poweroffTimeout: number;
@@ -114,7 +115,8 @@ export function shimConfig(paths: Paths, request: OpenRequest, host: HostFacts, 
       ...(network && { network: network.configure }),
       shares: shares.length > 0,
     },
-    bootTimeout: host.accelerator === "kvm" ? 15_000 : 45_000,
+    bootTimeout: 120_000,
+    bootCpu: host.accelerator === "kvm" ? 10_000 : 30_000,
     bootTries: 2,
     poweroffTimeout: 15_000,
   };

@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { exec } from "../../lib/exec.ts";
 import { exitFile, logFile, type Paths } from "../../lib/paths.ts";
 import { GantryError } from "../../model/errors.ts";
+import type { RuntimeSpec } from "../../model/oci.ts";
 import type { IsolationBackend, IsolationFacts, OpenRequest } from "../../ports/isolation.ts";
 import type { Supervisor, Supervisors } from "../../ports/supervisor.ts";
 import { probeAccelerator, summarise, type Verdict } from "./accelerator.ts";
@@ -11,6 +12,7 @@ import { closeVm } from "./close.ts";
 import { type HostFacts, rootfs, type ShimConfig, shimConfig } from "./config.ts";
 import { type Guest, loadGuest, tscKhz } from "./guest.ts";
 import { createLayer, defaultLayer, layerFile, removeLayer } from "./layer.ts";
+import { defaultMemory } from "./memory.ts";
 import { refusals } from "./refusals.ts";
 import { createSeccompCompiler } from "./seccomp.ts";
 import { rewriteBinds } from "./shares.ts";
@@ -117,7 +119,7 @@ export function createVmBackend({
       return {
         id: instance.id,
         generation: instance.generation,
-        oci: rewriteBinds({ ...oci, linux }, request.hostMounts),
+        oci: rewriteBinds({ ...oci, linux: withMemory(linux) }, request.hostMounts),
         user,
         rootfs,
         files,
@@ -152,6 +154,12 @@ export function createVmBackend({
       }
     },
   };
+}
+
+/** The guest's RAM is made for a limit, so there always is one. */
+function withMemory(linux: RuntimeSpec["linux"]): RuntimeSpec["linux"] {
+  const { memory } = linux.resources;
+  return { ...linux, resources: { ...linux.resources, memory: { limit: defaultMemory, ...memory } } };
 }
 
 async function qemuVersion(): Promise<string> {
