@@ -53,6 +53,7 @@ export interface RuntimeSpec {
   root: { path: string; readonly: boolean };
   process: RuntimeProcess;
   mounts: RuntimeMount[];
+  annotations?: Record<string, string>;
   linux: {
     namespaces: { type: string; path?: string }[];
     resources: {

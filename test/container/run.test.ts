@@ -127,6 +127,18 @@ test("a read-only root file system, and provided files", async () => {
   expect(status).toBe(0);
 });
 
+test("the filter holds in the first process and in an exec", async () => {
+  const box = await bench.up(sh("dd if=/dev/zero of=/tmp/x bs=1 count=1 2>/dev/null; sleep 1000"));
+  const status = await box.exec(["cat", "/proc/self/status", "/proc/1/status"]);
+  const lines = status.stdout.toString().match(/^Seccomp(_filters)?:\t\d$/gm);
+  expect(lines).toEqual(["Seccomp:\t2", "Seccomp_filters:\t1", "Seccomp:\t2", "Seccomp_filters:\t1"]);
+  // Without capabilities the profile allows no new user namespace and no change of the clock.
+  expect((await box.exec(["unshare", "-U", "true"])).status).not.toBe(0);
+  const inMain = await bench.run(sh("unshare -U true 2>&1; echo $?"));
+  expect(inMain.stdout.toString()).toContain("Operation not permitted");
+  await box.close();
+});
+
 test("the limits of Docker's default hold", async () => {
   const { stdout } = await bench.run(
     sh("grep -E '^(CapEff|Seccomp):' /proc/self/status; ls -A /proc/acpi 2>&1; cat /proc/kcore | wc -c"),

@@ -1,4 +1,5 @@
 import type { Paths } from "../../lib/paths.ts";
+import { cachedSeccomp } from "../../lib/seccomp.ts";
 import type { InstanceConfig } from "../../model/instance.ts";
 import type { IsolationBackend, Refusal } from "../../ports/isolation.ts";
 import type { Supervisors } from "../../ports/supervisor.ts";
@@ -22,6 +23,7 @@ export function createContainerBackend(options: ContainerBackendOptions): Isolat
     probed ??= probe(paths, supervisors);
     return probed;
   };
+  const compile = cachedSeccomp((profile) => supervisors.oneShot(["seccomp"], profile));
   return {
     isolation: "container",
     facts: async () => facts(await once()),
@@ -29,7 +31,10 @@ export function createContainerBackend(options: ContainerBackendOptions): Isolat
     createLayer: (instance, image) => createLayer(paths, instance.id, image),
     removeLayer: (instanceId) => removeLayer(paths, instanceId),
     open: async (request, undo) => openSandbox(paths, supervisors, await once(), request, undo),
-    workload: (request) => workloadSpec(paths, request),
+    workload: async (request) => {
+      const { runtime } = await once();
+      return await workloadSpec(paths, request, runtime?.name === "crun" ? compile : undefined);
+    },
     close: (sandbox) => closeSandbox(paths, supervisors, sandbox),
     withFiles: (request, use) => withFiles(paths, supervisors, request, use),
   };

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { exitFile, logFile, type Paths, sandboxFolder } from "../../lib/paths.ts";
-import type { RuntimeSpec } from "../../model/oci.ts";
+import type { RuntimeSpec, Seccomp } from "../../model/oci.ts";
 import type { WorkloadRequest } from "../../ports/isolation.ts";
 import type { WorkloadSpec } from "../../ports/supervisor.ts";
 import { upperFolder, workFolder } from "./layer.ts";
@@ -10,13 +10,17 @@ const logSize = 10 << 20;
 const logFiles = 3;
 
 /** The workload as the container's supervisor takes it. */
-export async function workloadSpec(paths: Paths, request: WorkloadRequest): Promise<WorkloadSpec> {
+export async function workloadSpec(
+  paths: Paths,
+  request: WorkloadRequest,
+  compile: ((profile: Seccomp) => Promise<string>) | undefined,
+): Promise<WorkloadSpec> {
   const { instance, sandbox, image, attachment, oci, user, files } = request;
   const { config } = instance;
   return {
     id: instance.id,
     generation: instance.generation,
-    oci: localized(oci, cgroupPath(paths, sandbox.id), attachment?.netns),
+    oci: await withFilter(localized(oci, cgroupPath(paths, sandbox.id), attachment?.netns), compile),
     user,
     rootfs: {
       kind: "overlay",
@@ -31,6 +35,20 @@ export async function workloadSpec(paths: Paths, request: WorkloadRequest): Prom
     log: { path: logFile(paths, instance.id), maxSize: logSize, maxFiles: logFiles },
     exitFile: exitFile(paths, instance.id),
   };
+}
+
+/**
+ * The profile compiled beforehand, in crun's annotation: compiling it anew would be most of a start's time. The profile
+ * stays in the specification, for a crun that does not know the annotation.
+ */
+async function withFilter(
+  oci: RuntimeSpec,
+  compile: ((profile: Seccomp) => Promise<string>) | undefined,
+): Promise<RuntimeSpec> {
+  const { seccomp } = oci.linux;
+  if (!seccomp || !compile) return oci;
+  const filter = await compile(seccomp);
+  return { ...oci, annotations: { ...oci.annotations, "run.oci.seccomp_bpf_data": filter } };
 }
 
 /** The plan with what only this wall knows: the cgroup's path and the network namespace. */
