@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -39,6 +40,7 @@ static bool is_crun(const struct runtime *runtime) {
 static void child_exec(const struct runtime *runtime, const struct arguments *arguments, int in, int out, int err) {
   static char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
   loop_child_unblock();
+  prctl(PR_SET_PDEATHSIG, SIGKILL); /* a half-made container dies with its shim; what it has made is in its cgroup */
   if (chdir(runtime->folder) < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) _exit(127);
   execve(runtime->program, (char *const *)arguments->list, environment);
   _exit(127);

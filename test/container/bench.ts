@@ -34,7 +34,11 @@ export class ContainerBench implements AsyncDisposable {
     ...resolvePaths({ root: join(this.folder, "root"), run: join(this.folder, "run") }),
     libexec,
   };
-  readonly supervisors = createSupervisors({ paths: this.paths });
+  /** GANTRY_SHIM names a folder with another build of the supervisor, e.g. a sanitized one, that runs the sandboxes. */
+  readonly supervisors = {
+    ...createSupervisors({ paths: { libexec: process.env.GANTRY_SHIM ?? libexec } }),
+    program: join(libexec, "gantry-supervisor"),
+  };
   readonly backend = createContainerBackend({ paths: this.paths, supervisors: this.supervisors });
   readonly lower = join(this.folder, "layer");
   readonly live = new Set<Box>();

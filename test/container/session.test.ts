@@ -165,6 +165,19 @@ test("a terminal for exec", async () => {
   await box.close();
 });
 
+test("input that was sent before the start is not lost", async () => {
+  const box = await bench.make({ command: ["sh", "-c", "cat; echo over"], openStdin: true });
+  await box.open();
+  const session = await box.attach();
+  send(session, "a".repeat(200_000));
+  await later(30);
+  const outcome = collect(session);
+  await box.start();
+  const { stdout, status } = await outcome;
+  expect([stdout.length, status]).toEqual([200_005, 0]);
+  await box.close();
+});
+
 test("detaching leaves the workload its input; with stdinOnce the input ends", async () => {
   const kept = await bench.up(sh("read a; echo got $a"), { openStdin: true });
   (await kept.attach()).destroy();
