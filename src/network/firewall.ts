@@ -19,6 +19,14 @@ export interface Settings {
   set(key: string, value: string): void;
 }
 
+const families = ["ip", "bridge"] as const;
+type Family = (typeof families)[number];
+const rulesKey = "network.rules";
+
+/** Says both what was asked for and what the kernel made of it: equal fingerprints need no writing. */
+const fingerprint = (input: RulesInput, listing: Map<Family, string>): string =>
+  `${rulesHash(input)}\n${[...listing.values()].join("")}`;
+
 type Element = [SetName, string, string];
 interface Change {
   add: Element[];
@@ -35,8 +43,9 @@ export class Firewall {
   readonly #lock = new KeyedLock();
   readonly #changes = new Batcher<Change>((changes) => this.#lock.run("nft", () => this.#commit(changes)));
   #input: RulesInput | undefined;
-  /** The fixed part as the kernel lists it. */
-  #listing = "";
+  /** The fixed part of each table as the kernel lists it. */
+  #listing = new Map<Family, string>();
+  #looked: Family = "bridge";
 
   constructor(settings: Settings) {
     this.#settings = settings;
@@ -46,12 +55,11 @@ export class Firewall {
   install(input: RulesInput, elements?: Elements): Promise<void> {
     return this.#lock.run("nft", async () => {
       this.#input = input;
-      const found = (await this.#fixedPart()) ?? "";
-      const known = this.#settings.get("network.rules");
-      const same = found !== "" && known === `${rulesHash(input)}\n${found}`;
-      if (!same) {
+      const found = await this.#listAll();
+      const here = [...found.values()].every((text) => text !== "");
+      if (!here || this.#settings.get(rulesKey) !== fingerprint(input, found)) {
         if (elements) this.#replace(elements);
-        else if (found !== "") this.#replace(await this.#read());
+        else if (here) this.#replace(await this.#read());
         await this.#applyAll();
         return;
       }
@@ -63,11 +71,7 @@ export class Firewall {
     });
   }
 
-  get installed(): boolean {
-    return this.#input !== undefined;
-  }
-
-  /** Adds elements; throws `conflict` when a key is there with another value. */
+  /** Adds elements. That no two instances share a key is the caller's business. */
   async add(elements: Element[]): Promise<void> {
     if (elements.length > 0) await this.#changes.add({ add: elements, remove: [] });
   }
@@ -78,10 +82,15 @@ export class Firewall {
     if (held.length > 0) await this.#changes.add({ add: [], remove: held });
   }
 
-  /** Whether the kernel still has the fixed part as we made it; the watcher's cheap question. */
+  /**
+   * Whether the kernel still has the fixed part as we made it; the watcher's cheap question. It looks at one table,
+   * at the other the next time: a flush takes both.
+   */
   async intact(): Promise<boolean> {
     if (!this.#input) return true;
-    return this.#lock.run("nft", async () => (await this.#fixedPart()) === this.#listing);
+    this.#looked = this.#looked === "ip" ? "bridge" : "ip";
+    const family = this.#looked;
+    return this.#lock.run("nft", async () => this.#listing.get(family) === (await this.#list(family)));
   }
 
   /** Writes everything anew from memory. */
@@ -91,7 +100,7 @@ export class Firewall {
 
   async destroy(table: string): Promise<void> {
     await this.#lock.run("nft", () =>
-      nft(["ip", "bridge"].map((f) => `table ${f} ${table}\ndelete table ${f} ${table}\n`).join("")),
+      nft(families.map((f) => `table ${f} ${table}\ndelete table ${f} ${table}\n`).join("")),
     );
     this.#replace(noElements());
     this.#input = undefined;
@@ -139,19 +148,21 @@ export class Firewall {
   async #applyAll(): Promise<void> {
     const input = this.#input!;
     await nft(ruleset(input, this.#wanted));
-    this.#listing = (await this.#fixedPart()) ?? "";
-    this.#settings.set("network.rules", `${rulesHash(input)}\n${this.#listing}`);
+    this.#listing = await this.#listAll();
+    this.#settings.set(rulesKey, fingerprint(input, this.#listing));
   }
 
-  /** Both tables without elements and counters; undefined when one is missing. */
-  async #fixedPart(): Promise<string | undefined> {
-    const table = this.#input!.names.table;
-    const [ip, bridge] = await Promise.all(
-      ["ip", "bridge"].map((family) =>
-        run(["nft", "-s", "-t", "list", "table", family, table], { ok: [0, 1] }),
-      ),
+  /** A table without its elements; empty when it is missing. */
+  async #list(family: Family): Promise<string> {
+    const argv = ["nft", "-s", "-t", "list", "table", family, this.#input!.names.table];
+    const { status, stdout } = await run(argv, { ok: [0, 1] });
+    return status === 0 ? stdout : "";
+  }
+
+  async #listAll(): Promise<Map<Family, string>> {
+    return new Map(
+      await Promise.all(families.map(async (family) => [family, await this.#list(family)] as const)),
     );
-    return ip!.status === 0 && bridge!.status === 0 ? ip!.stdout + bridge!.stdout : undefined;
   }
 
   /** The elements that the kernel holds. */
@@ -159,7 +170,7 @@ export class Firewall {
     const table = this.#input!.names.table;
     const found = noElements();
     const outputs = await Promise.all(
-      ["ip", "bridge"].map((family) => run(["nft", "-j", "list", "table", family, table], { ok: [0, 1] })),
+      families.map((family) => run(["nft", "-j", "list", "table", family, table], { ok: [0, 1] })),
     );
     for (const { stdout, status } of outputs) if (status === 0) collect(stdout, found);
     return found;
