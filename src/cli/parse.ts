@@ -30,7 +30,7 @@ function parseBool(name: string, text: string): boolean {
 }
 
 function unknown(spec: Spec, shown: string, name: string): UsageError {
-  const later = spec.later?.[name];
+  const later = spec.later && Object.hasOwn(spec.later, name) ? spec.later[name] : undefined;
   if (later !== undefined)
     return new UsageError(`${shown} is not supported yet${later === "" ? "" : `: ${later}`}`);
   const meant = nearest(

@@ -121,14 +121,21 @@ export class Transport {
           ...extra.headers,
         },
       });
-      outgoing.on("response", (response) => resolve({ response }));
+      let refused = false;
+      outgoing.on("response", (response) => {
+        refused = (response.statusCode ?? 500) >= 300;
+        response.once("close", () => {
+          if (refused) outgoing.destroy();
+        });
+        resolve({ response });
+      });
       outgoing.on("upgrade", (response, socket, head) => resolve({ response, socket, head }));
       outgoing.on("error", reject);
       if (!request.upload) return void outgoing.end(body);
       void (async () => {
         try {
           for await (const piece of request.upload!) {
-            if (outgoing.destroyed) return;
+            if (outgoing.destroyed || refused) return;
             if (outgoing.write(piece)) continue;
             await new Promise<void>((next) => {
               const finish = () => {

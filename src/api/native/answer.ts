@@ -3,7 +3,7 @@ import { version } from "../../lib/version.ts";
 import { GantryError } from "../../model/errors.ts";
 import type { Engine } from "../../ports/engine.ts";
 import { openApi } from "./openapi.ts";
-import { readBody, routeRequest } from "./request.ts";
+import { readBody, routeRequest, unread } from "./request.ts";
 import type { Bytes, Call } from "./route.ts";
 import { errorBody } from "./status.ts";
 import { routes } from "./table.ts";
@@ -42,13 +42,37 @@ async function pump(
   for await (const piece of source) if (!(await write(response, encode(piece)))) return;
 }
 
-async function sendLines(response: ServerResponse, lines: AsyncIterable<unknown>): Promise<void> {
+/** Milliseconds that a client may go on sending a body that nobody wants. */
+const discardTime = 5000;
+
+/** Throws the rest of a body away until the client has seen the answer and leaves, so that it can see it. */
+async function discardBody(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  if (request.complete || response.destroyed) return;
+  request.resume();
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, discardTime);
+    const finish = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    request.once("end", finish);
+    request.once("close", finish);
+    response.once("close", finish);
+  });
+}
+
+async function sendLines(
+  request: IncomingMessage,
+  response: ServerResponse,
+  lines: AsyncIterable<unknown>,
+): Promise<void> {
   response.writeHead(200, { "content-type": "application/x-ndjson" });
   response.flushHeaders();
   try {
     await pump(response, lines, (line) => `${JSON.stringify(line)}\n`);
   } catch (error) {
     await write(response, `${JSON.stringify(errorBody(error).body)}\n`);
+    await discardBody(request, response);
   }
   response.end();
 }
@@ -100,12 +124,12 @@ async function dispatch(engine: Engine, request: IncomingMessage, response: Serv
     params: params as never,
     query: query as never,
     body: body as never,
-    upload: request as AsyncIterable<Uint8Array>,
+    upload: unread(request),
     signal: gone.signal,
   };
   switch (route.answer) {
     case "lines":
-      return sendLines(response, await route.handler(call));
+      return sendLines(request, response, await route.handler(call));
     case "bytes":
       return sendBytes(response, await route.handler(call));
     case "json": {
@@ -116,6 +140,23 @@ async function dispatch(engine: Engine, request: IncomingMessage, response: Serv
       response.end();
     }
   }
+}
+
+/** Answers while the client is still sending: it gets the whole answer at once, then leaves. */
+async function refuseUpload(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: number,
+  text: string,
+): Promise<void> {
+  response.setHeader("connection", "close");
+  response.writeHead(status, {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(text),
+  });
+  response.write(text);
+  await discardBody(request, response);
+  response.end();
 }
 
 /** Answers one request; never throws. */
@@ -132,9 +173,8 @@ export async function answer(
   } catch (thrown) {
     if (response.headersSent || response.destroyed) return void response.destroy();
     const { status, body } = errorBody(thrown);
-    // The rest of a body that nobody reads must not be taken for the next request.
-    if (!request.complete) response.setHeader("connection", "close");
-    sendJson(response, status, JSON.stringify(body));
+    const text = JSON.stringify(body);
+    if (request.complete) return sendJson(response, status, text);
+    await refuseUpload(request, response, status, text);
   }
-  if (!request.complete) request.resume();
 }

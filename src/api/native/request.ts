@@ -44,6 +44,10 @@ export function routeRequest(request: IncomingMessage): Routed {
   };
 }
 
+/** The request's bytes; who stops reading them leaves the connection open, so that an answer can still be sent. */
+export const unread = (request: IncomingMessage): AsyncIterable<Buffer> =>
+  request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+
 /** Reads and checks a JSON body of at most 1 MiB. Throws `invalid`, or `deadline` for a client that stalls. */
 export async function readBody(request: IncomingMessage, route: Route): Promise<unknown> {
   if (route.upload) return undefined;
@@ -57,7 +61,7 @@ export async function readBody(request: IncomingMessage, route: Route): Promise<
   const tooLarge = () => new GantryError("invalid", `the body is larger than ${bodyLimit} bytes`);
   try {
     if (Number(request.headers["content-length"] ?? 0) > bodyLimit) throw tooLarge();
-    for await (const part of request as AsyncIterable<Buffer>) {
+    for await (const part of unread(request)) {
       size += part.length;
       if (size > bodyLimit) throw tooLarge();
       parts.push(part);

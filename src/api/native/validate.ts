@@ -1,6 +1,10 @@
 import type { TObject, TSchema } from "typebox";
+import { Settings } from "typebox/system";
 import Value from "typebox/value";
 import { GantryError } from "../../model/errors.ts";
+
+// All errors of a union are needed to tell which branch was meant; the default stops at 8.
+Settings.Set({ maxErrors: 256 });
 
 interface Problem {
   keyword: string;

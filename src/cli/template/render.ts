@@ -66,7 +66,10 @@ const functions: Readonly<Record<string, (...args: unknown[]) => unknown>> = {
   len: (value) =>
     isObject(value) ? Object.keys(value).length : ((value as { length?: number } | undefined)?.length ?? 0),
   index: (value, ...keys) =>
-    keys.reduce((at: unknown, key) => (at as Record<string, unknown> | undefined)?.[text(key)], value),
+    keys.reduce((at: unknown, key) => {
+      const own = typeof at === "object" && at !== null && Object.hasOwn(at, text(key));
+      return own ? (at as Record<string, unknown>)[text(key)] : undefined;
+    }, value),
   not: (value) => empty(value),
   and: (...values) => values.find(empty) ?? values.at(-1),
   or: (...values) => values.find((v) => !empty(v)) ?? values.at(-1),
@@ -94,7 +97,7 @@ class Renderer {
   #path(from: unknown, keys: readonly string[]): unknown {
     let at = from;
     for (const key of keys) {
-      if (at === undefined || at === null) return undefined;
+      if (typeof at !== "object" || at === null) return undefined;
       if (isObject(at) && !Object.hasOwn(at, key)) {
         // A row or record has fixed keys, and capital letters; a map of labels may lack one.
         const known = Object.keys(at);
