@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { Undo } from "../../../src/lib/undo.ts";
 import type { Attachment, Network } from "../../../src/ports/network.ts";
 import {
@@ -139,6 +140,21 @@ test("fifty at once get fifty addresses, and detached leave nothing", async () =
   await Promise.all(all.map((attachment) => network.detach(attachment)));
   expect(await snapshot()).toBe(before);
   expect(existsSync(all[1]!.netns!)).toBe(false);
+});
+
+test("a supervisor with a copy of the mounts does not keep a detached namespace alive", async () => {
+  const gone = await attach();
+  const supervisor = spawn("unshare", ["--mount", "--propagation", "private", "sleep", "60"], {
+    stdio: "ignore",
+  });
+  const mounts = () => readFileSync(`/proc/${supervisor.pid}/mountinfo`, "utf8");
+  const own = readlinkSync("/proc/self/ns/mnt");
+  while (readlinkSync(`/proc/${supervisor.pid}/ns/mnt`) === own) await Bun.sleep(5);
+  expect(mounts()).toContain(gone.netns!);
+  await network.detach(gone);
+  expect(mounts()).not.toContain(gone.netns!);
+  expect((await sh("ip", "-br", "link")).stdout).not.toContain(gone.hostLink!);
+  supervisor.kill("SIGKILL");
 });
 
 test("an attach that fails in the middle leaves nothing", async () => {
