@@ -76,8 +76,10 @@ static char *text_of(const struct vm_console *console) {
 
 char *vm_console_tail(const struct vm_console *console, int lines) {
   cleanup_free char *text = text_of(console);
-  char *start = text + strlen(text);
-  for (int found = 0; start > text; start--)
+  /* What follows a panic is its trace, which tells a user nothing. */
+  char *panic = strstr(text, "Kernel panic"), *start = panic ? panic : text + strlen(text);
+  if (panic) panic[strcspn(panic, "\n")] = 0;
+  for (int found = 0; start > text && !panic; start--)
     if (start[-1] == '\n' && start[0] != '\n' && start[0] != 0 && ++found >= lines) break;
   char *tail = xmalloc(strlen(start) * 3 + 1), *out = tail, *rest = NULL;
   *out = 0;

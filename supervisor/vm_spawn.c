@@ -82,8 +82,9 @@ static int run_virtiofsd(const struct vm_config *config, const struct vm_cgroup 
   cleanup_free char *source = xprintf("source=%s/shares", config->folder);
   cleanup_free char *socket = xprintf("--fd=%d", 3);
   char *const argv[] = {(char *)config->virtiofsd, socket, "-f", "-o", source, "-o",
-                        /* Attributes and names may be stale for half a second; mmap stays shared. */
-                        "cache=auto,timeout=0.5,sandbox=namespace,announce_submounts,log_level=warn",
+                        /* Close-to-open: names and attributes are asked for each time, or an open within the
+                           timeout would read by the old size. Pages are cached, so that mmap is shared. */
+                        "cache=auto,timeout=0,sandbox=namespace,announce_submounts,log_level=warn",
                         "--rlimit-nofile=0", NULL};
   char *environment[] = {"LANG=C", NULL};
   struct vm_descriptors descriptors;

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { layerFile } from "../../src/isolation/vm/layer.ts";
 import { sandboxFolder } from "../../src/lib/paths.ts";
@@ -35,10 +35,9 @@ test("a disk that is a link, and a tap that is not there, are refused by name", 
   const linked = bed.record(["true"]);
   await bed.backend.createLayer(linked.record, undefined as never);
   const layer = layerFile(bed.paths, linked.record.id);
-  cpSync(layer, `${layer}.real`);
-  rmSync(layer);
+  renameSync(layer, `${layer}.real`);
   symlinkSync(`${layer}.real`, layer);
-  expect(bed.start(linked)).rejects.toThrow(/open disk .*layer\.raw/);
+  await expect(bed.start(linked)).rejects.toThrow(/open disk .*layer\.raw/);
 
   const lost = bed.record(["true"], { network: "nat" });
   const attachment = {
@@ -52,5 +51,5 @@ test("a disk that is a link, and a tap that is not there, are refused by name", 
     mac: "02:00:00:00:00:01",
     ports: [],
   };
-  expect(bed.start(lost, attachment)).rejects.toThrow("there is no tap link gantrynone0");
+  await expect(bed.start(lost, attachment)).rejects.toThrow("there is no tap link gantrynone0");
 }, 60_000);

@@ -35,7 +35,7 @@ test("a VM on a tap: ping, TCP both ways, and no way around its configuration", 
       new RegExp(`mtu 1500[\\s\\S]*${mac}[\\s\\S]*${net}\\.2/24[\\s\\S]*default via ${net}\\.1`),
     );
     expect(await shell(`ping -c 2 -W 2 ${net}.1 | tail -2`)).toContain("2 packets received");
-    execFileSync("ping", ["-c", "1", "-W", "2", `${net}.2`]);
+    execFileSync("/bin/busybox", ["ping", "-c", "1", "-W", "2", `${net}.2`]);
 
     // Host to guest, guest to host; enough bytes for offloads to matter.
     const answer = await fetch(`http://${net}.2:8080/passwd`);
