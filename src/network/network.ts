@@ -9,6 +9,7 @@ import { Batcher } from "./batch.ts";
 import { deleteLinks, linkExists, listLinks } from "./bridge.ts";
 import { hostEndLines, linkOf, listNamespaces, makeNamespace, removeNamespaces } from "./ends.ts";
 import type { Settings } from "./firewall.ts";
+import { forgetUdpFlows } from "./flows.ts";
 import { Ground, type Ready } from "./ground.ts";
 import { isOurLink, linkName, type Names, namesOf } from "./names.ts";
 import { PortTable } from "./ports.ts";
@@ -89,6 +90,7 @@ class BridgeNetwork implements Network {
     // Both at once: they are different processes, and the instance does not run yet.
     const parts = [this.#connect(attachment), this.#ground.firewall.add(elementsOf(attachment))];
     for (const part of await Promise.allSettled(parts)) if (part.status === "rejected") throw part.reason;
+    await forgetUdpFlows(attachment);
     return attachment;
   }
 
@@ -120,6 +122,7 @@ class BridgeNetwork implements Network {
   async detach(attachment: Attachment): Promise<void> {
     const parts = [this.#disconnect(attachment), this.#ground.firewall.remove(elementsOf(attachment))];
     for (const part of await Promise.allSettled(parts)) if (part.status === "rejected") throw part.reason;
+    await forgetUdpFlows(attachment);
     // Only now may someone else get the address and the ports.
     this.#ports.release(attachment.sandboxId, attachment.ports);
     const { address } = attachment;

@@ -41,6 +41,12 @@ if (verb === "serve") {
   socket.on("error", (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
   socket.on("close", () => done("closed"));
   socket.on("data", () => console.log(Date.now()));
+} else if (verb === "hold-udp") {
+  // Asks every 100 ms from one and the same port; prints each answer.
+  const socket = createSocket("udp4");
+  socket.on("message", (data) => console.log(data.toString().trim()));
+  socket.on("error", () => {});
+  socket.bind(4444, () => setInterval(() => socket.send("ask", Number(port), address), 100));
 } else if (verb === "dns") {
   // `last` is name/type; prints {rcode, answers}.
   const [name, type] = last.split("/") as [string, string];

@@ -10,6 +10,7 @@ import {
   internetAddress,
   makeNetwork,
   makeWorld,
+  probeStart,
   request,
   serve,
   sh,
@@ -183,6 +184,19 @@ test("port 53 can be published on all addresses, and does not take the names of 
   expect(await ask(world.internet, "udp", hostAddress, 53)).toStartWith("thief");
   expect(await ask(other.netns, "udp", other.gateway!, 53)).not.toContain("thief");
   await network.detach(named);
+});
+
+test("a UDP client that goes on sending follows the port to whoever has it", async () => {
+  const client = probeStart(world.internet, "hold-udp", "udp", hostAddress, "7600");
+  await Bun.sleep(500);
+  for (const name of ["first", "second"]) {
+    const holder = await attach([port(7600, 53, "udp")]);
+    await serve(holder.netns, "udp", "0.0.0.0", 53, name);
+    await Bun.sleep(700);
+    expect(client.lines.at(-1)).toStartWith(name);
+    await network.detach(holder);
+  }
+  client.child.kill();
 });
 
 test("ports are of no use without a network", async () => {
