@@ -14,6 +14,7 @@ import { execProcess } from "../../src/engine/plan/exec.ts";
 import { testConfig, testImage } from "../../src/engine/plan/plan.fixture.ts";
 import { complete, plan } from "../../src/engine/plan/plan.ts";
 import { createContainerBackend } from "../../src/isolation/container/index.ts";
+import { removeCgroup } from "../../src/lib/cgroup.ts";
 import { encodeFrame, FrameDecoder, FrameType } from "../../src/lib/frame.ts";
 import { exitFile, instanceFolder, logFile, type Paths, resolvePaths } from "../../src/lib/paths.ts";
 import { Undo } from "../../src/lib/undo.ts";
@@ -138,6 +139,7 @@ export class ContainerBench implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const box of [...this.live]) await box.close();
+    await removeCgroup(`/gantry/${this.paths.tag}`);
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
