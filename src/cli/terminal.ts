@@ -1,3 +1,5 @@
+import { spawnSync } from "node:child_process";
+import { GantryError } from "../model/errors.ts";
 import { UsageError } from "./command.ts";
 
 /** Docker's own words: scripts look for them. */
@@ -16,13 +18,26 @@ export function terminalSize(): { rows: number; columns: number } | undefined {
     : undefined;
 }
 
-/** Puts the terminal into raw mode until disposed of, on every way out of this process. */
+/** Runs stty on our terminal; its output, or undefined when it failed. */
+function stty(...args: string[]): string | undefined {
+  const { status, stdout } = spawnSync("stty", args, {
+    stdio: ["inherit", "pipe", "ignore"],
+    encoding: "utf8",
+  });
+  return status === 0 ? stdout.trim() : undefined;
+}
+
+/**
+ * Puts the terminal into raw mode until disposed of, on every way out of this process.
+ * (The runtime's own raw mode goes on to translate the output, which is the inner terminal's work.)
+ */
 export function rawMode(): Disposable {
-  const { stdin } = process;
-  if (!stdin.isTTY) return { [Symbol.dispose]() {} };
-  stdin.setRawMode(true);
+  if (!process.stdin.isTTY) return { [Symbol.dispose]() {} };
+  const before = stty("-g");
+  if (before === undefined || stty("raw", "-echo") === undefined)
+    throw new GantryError("unavailable", "the terminal cannot be put into raw mode: is stty installed?");
   const restore = () => {
-    stdin.setRawMode(false);
+    stty(before);
   };
   process.once("exit", restore);
   return {
