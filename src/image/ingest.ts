@@ -1,6 +1,7 @@
 import type { Descriptor, ImageConfig, Manifest } from "../model/oci.ts";
 import type { Image, Progress } from "../ports/image.ts";
 import { decompressed } from "./compression.ts";
+import { removeTree } from "./layers.ts";
 import type { Entry } from "./layout.ts";
 import { fileBytes, type StagedFile } from "./staging.ts";
 import type { Store } from "./store.ts";
@@ -108,6 +109,9 @@ async function commit(
 async function discard(store: Store, made: Made, used: Iterable<string>): Promise<void> {
   if (made.layers.length + made.blobs.length === 0) return;
   const keep = await store.reachable(used, await store.layout.entries());
-  for (const diffId of made.layers) if (!keep.layers.has(diffId)) await store.layers.remove(diffId);
+  for (const diffId of made.layers) {
+    const retired = keep.layers.has(diffId) ? undefined : await store.layers.retire(diffId);
+    if (retired !== undefined) await removeTree(retired.trash);
+  }
   for (const digest of made.blobs) if (!keep.blobs.has(digest)) await store.blobs.remove(digest);
 }

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rename } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { syncFolder, writeFileAtomic } from "../lib/atomic.ts";
 import { exec } from "../lib/exec.ts";
@@ -108,7 +108,13 @@ export class Layers {
       }
     }
     try {
-      await failing("making a layer folder", () => mkdir(tree, { recursive: true, mode: 0o755 }));
+      await failing("making a layer folder", async () => {
+        // Images hold setuid programs: nobody but root reaches them here.
+        await mkdir(this.folder, { recursive: true, mode: 0o700 });
+        await mkdir(path, { mode: 0o700 });
+        await mkdir(tree);
+        await chmod(tree, 0o755); // whatever the umask: it is the image's root folder
+      });
       const args = [
         "unpack",
         "--dest",
@@ -160,17 +166,19 @@ export class Layers {
     return found;
   }
 
-  /** Removes a layer that nothing holds: first renamed away, so that no half of it is ever taken for it. Returns bytes freed. */
-  remove(diffId: string): Promise<number> {
+  /**
+   * Renames a layer that nothing holds out of the way, so that no half of it is ever taken for it. The caller removes
+   * `trash` by `removeTree`. Nothing when it is held or not there.
+   */
+  retire(diffId: string): Promise<{ trash: string; bytes: number } | undefined> {
     return this.#lock.run(diffId, async () => {
-      if (this.pins.has(diffId)) return 0;
+      if (this.pins.has(diffId)) return undefined;
       const layer = await this.find(diffId);
-      if (layer === undefined) return 0;
+      if (layer === undefined) return undefined;
       this.#known.delete(diffId);
       const trash = join(this.folder, `.trash-${randomBytes(8).toString("hex")}`);
       await rename(this.#place(diffId), trash);
-      await removeTree(trash);
-      return layer.tarBytes;
+      return { trash, bytes: layer.tarBytes };
     });
   }
 

@@ -127,6 +127,27 @@ test("a lease holds an image until its undo ends, released or not", async () => 
   expect(files(root.path)).toEqual([]);
 });
 
+test("a digest prefix that fits two images is a conflict", async () => {
+  using root = temporary();
+  const images = room(root.path);
+  const image = await images.import(project, parts(rootfs("x")), { name: "x" });
+  const index = join(root.path, "images/index.json");
+  const layout = JSON.parse(readFileSync(index, "utf8"));
+  const twin = `${image.digest.slice(0, 19)}${"0".repeat(52)}`;
+  layout.manifests.push({
+    ...layout.manifests[0],
+    digest: twin,
+    annotations: { "dev.gantry.project": project },
+  });
+  writeFileSync(index, JSON.stringify(layout));
+  const { code, message } = await refusal(images.resolve(project, image.digest.slice(7, 19)));
+  expect(code).toBe("conflict");
+  expect(message).toContain("several");
+  expect((await images.resolve(project, image.digest.slice(7, 27))).digest).toBe(image.digest);
+  expect((await refusal(images.collect(new Set()))).code).toBe("corrupt"); // the twin's needs cannot be known
+  expect(files(root.path).length).toBe(4);
+});
+
 test("layers are shared, and go with their last image", async () => {
   using root = temporary();
   const images = room(root.path);

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { Undo } from "../lib/undo.ts";
 import { GantryError } from "../model/errors.ts";
 import type { Image, ImageSource, ImageSummary, Images, Progress } from "../ports/image.ts";
@@ -11,6 +12,7 @@ import { failing } from "./failure.ts";
 import { importTar } from "./import.ts";
 import type { ImagesOptions } from "./index.ts";
 import { ingest } from "./ingest.ts";
+import { removeTree } from "./layers.ts";
 import type { Entry } from "./layout.ts";
 import { readDockerArchive } from "./load-docker.ts";
 import { readOciArchive } from "./load-oci.ts";
@@ -140,7 +142,7 @@ export class ImageRoom implements Images {
     reference: string,
     force: boolean,
   ): Promise<{ untagged: string[]; deleted: string[] }> {
-    return this.#store.exclusive(async () => {
+    const removed = await this.#store.exclusive(async () => {
       const entry = await this.#find(project, reference);
       const digest = entry.descriptor.digest;
       const mine = (one: Entry) => one.project === project && one.descriptor.digest === digest;
@@ -166,10 +168,12 @@ export class ImageRoom implements Images {
       const untagged = going.flatMap((one) => (one.name === undefined ? [] : [one.name]));
       const elsewhere = all.some((one) => !mine(one) && one.descriptor.digest === digest);
       if (!last || users > 0 || elsewhere) return { untagged, deleted: [] };
-      // Without knowledge of the instances nothing is called unused here: `collect` is told.
-      if (this.options.usage !== undefined) await this.#store.sweep(this.#used()).catch(ignoreCorrupt);
       return { untagged, deleted: [digest] };
     });
+    // Without knowledge of the instances nothing is called unused here: `collect` is told.
+    if (removed.deleted.length > 0 && this.options.usage !== undefined)
+      await this.#store.sweep(this.#used()).catch(ignoreCorrupt);
+    return removed;
   }
 
   async import(
@@ -229,9 +233,8 @@ export class ImageRoom implements Images {
     progress?: Progress,
   ): Promise<Image> {
     const [, distribution = "", asked] = /^([^:]*)(?::(.*))?$/s.exec(options.distribution) ?? [];
-    await using staging = this.options.tempDir
-      ? await Staging.open(this.options.tempDir)
-      : await this.#store.staging();
+    const ours = this.#bootstrapFolder();
+    await using staging = ours === undefined ? await this.#store.staging() : await Staging.open(ours);
     const finish = async (made: Awaited<ReturnType<typeof busybox>>, name: string) => {
       const about = { ...made.about, name: canonicalName(options.name ?? name) };
       return importTar(this.#store, project, made.tar, about, this.#used, progress);
@@ -268,7 +271,7 @@ export class ImageRoom implements Images {
   }
 
   collect(used: ReadonlySet<string>): Promise<number> {
-    return this.#store.exclusive(() => this.#store.sweep(used));
+    return this.#store.sweep(used);
   }
 
   lease(image: Image, undo: Undo): void {
@@ -277,6 +280,13 @@ export class ImageRoom implements Images {
 
   async reconcile(): Promise<void> {
     await this.#store.reconcile();
+    const ours = this.#bootstrapFolder();
+    if (ours !== undefined) await removeTree(ours);
+  }
+
+  /** Where bootstraps build when that is not in the store. */
+  #bootstrapFolder(): string | undefined {
+    return this.options.tempDir === undefined ? undefined : join(this.options.tempDir, "gantry-bootstrap");
   }
 
   readonly #used = (): Iterable<string> => this.options.usage?.().keys() ?? [];

@@ -1,4 +1,4 @@
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { KeyedLock } from "../lib/lock.ts";
 import type { Descriptor, ImageConfig, Manifest } from "../model/oci.ts";
@@ -7,7 +7,7 @@ import { Blobs } from "./blobs.ts";
 import { Disks, diskKey } from "./disks.ts";
 import { parseConfig, parseManifest } from "./documents.ts";
 import { failing } from "./failure.ts";
-import { Layers } from "./layers.ts";
+import { Layers, removeTree } from "./layers.ts";
 import { type Entry, Layout } from "./layout.ts";
 import { Pins } from "./pins.ts";
 import { Staging } from "./staging.ts";
@@ -92,24 +92,34 @@ export class Store {
     return found;
   }
 
-  /** Removes all that is not reachable, The caller is in `exclusive`. Returns bytes freed. */
+  /** Removes all that is not reachable. Returns bytes freed. Throws as `reachable` does. */
   async sweep(used: Iterable<string>): Promise<number> {
-    const keep = await this.reachable(used, await this.layout.entries());
-    let freed = 0;
-    for (const key of await this.disks.all()) if (!keep.disks.has(key)) freed += await this.disks.remove(key);
-    for (const layer of await this.layers.all())
-      if (!keep.layers.has(layer.diffId)) freed += await this.layers.remove(layer.diffId);
-    for (const digest of await this.blobs.all())
-      if (!keep.blobs.has(digest)) {
-        this.#documents.delete(digest);
-        freed += await this.blobs.remove(digest);
+    const trash: string[] = [];
+    const freed = await this.exclusive(async () => {
+      let bytes = 0;
+      const keep = await this.reachable(used, await this.layout.entries());
+      for (const key of await this.disks.all())
+        if (!keep.disks.has(key)) bytes += await this.disks.remove(key);
+      for (const layer of await this.layers.all()) {
+        const retired = keep.layers.has(layer.diffId) ? undefined : await this.layers.retire(layer.diffId);
+        if (retired === undefined) continue;
+        trash.push(retired.trash);
+        bytes += retired.bytes;
       }
+      for (const digest of await this.blobs.all())
+        if (!keep.blobs.has(digest)) {
+          this.#documents.delete(digest);
+          bytes += await this.blobs.remove(digest);
+        }
+      return bytes;
+    });
+    for (const path of trash) await removeTree(path); // this takes long: nobody has to wait for it
     return freed;
   }
 
   /** Clears what a crashed engine left half done. */
   async reconcile(): Promise<void> {
-    await rm(join(this.layout.folder, ".staging"), { recursive: true, force: true });
+    await removeTree(join(this.layout.folder, ".staging"));
     await this.layout.reconcile();
     await this.layers.reconcile();
     await this.disks.reconcile();
