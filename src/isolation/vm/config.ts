@@ -58,10 +58,6 @@ export interface HostFacts {
 /** virtio-blk serials of the two disks. */
 export const rootfs: RootfsSpec = { kind: "disk", image: "image", layer: "layer" };
 
-const mib = 1 << 20;
-/** Guest RAM that is not the workload's (docs/GUEST.md). */
-export const guestOverhead = 96 * mib;
-
 export interface Disks {
   /** EROFS file. */
   image: string;
@@ -81,7 +77,7 @@ export function shimConfig(paths: Paths, request: OpenRequest, host: HostFacts, 
     { serial: "layer", path: files.layer, readOnly: false },
   ];
   const shares = sharesOf(request.hostMounts);
-  const ram = guestRam(limits.memory, guestOverhead);
+  const ram = guestRam(limits.memory);
   const network = networkOf(attachment);
   return {
     id: sandbox.id,

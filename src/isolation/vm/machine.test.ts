@@ -6,7 +6,7 @@ import type { OpenRequest } from "../../ports/isolation.ts";
 import { type HostFacts, shimConfig } from "./config.ts";
 import { tscKhz } from "./guest.ts";
 import { qemuArguments } from "./machine.ts";
-import { defaultMemory, guestRam, hostLimit } from "./memory.ts";
+import { guestRam, hostLimit } from "./memory.ts";
 import { refusals } from "./refusals.ts";
 import { rewriteBinds } from "./shares.ts";
 
@@ -112,9 +112,9 @@ test("the shim's configuration follows from record, image and host", () => {
 });
 
 test("guest RAM is the limit and the overhead; the host's limit is above it", () => {
-  expect(guestRam(undefined, 96 * mib)).toBe(618 * mib);
-  expect(guestRam(64 * mib, 96 * mib)).toBe(163 * mib);
-  expect(guestRam(defaultMemory, 0) % mib).toBe(0);
+  expect(guestRam()).toBe(620 * mib);
+  expect(guestRam(64 * mib)).toBe(162 * mib);
+  expect(guestRam(100_000_001) % mib).toBe(0);
   expect(hostLimit(100 * mib, 0)).toBeGreaterThanOrEqual(356 * mib);
   expect(hostLimit(100 * mib, 1)).toBeGreaterThan(hostLimit(100 * mib, 0));
 });

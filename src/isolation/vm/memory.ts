@@ -4,13 +4,10 @@ const mib = 1 << 20;
 export const defaultMemory = 512 * mib;
 
 /**
- * Guest RAM for a workload that may use `limit` bytes: what the kernel, the initramfs and the guest's supervisor take
- * goes on top, and 1/64 for the kernel's page structures. Whole MiB.
+ * Guest RAM for a workload that may use `limit` bytes, whole MiB: on top goes what the kernel, the initramfs, the
+ * guest's supervisor and the kernel's page structures take, as measured (docs/GUEST.md).
  */
-export function guestRam(limit: number | undefined, overhead: number): number {
-  const wanted = (limit ?? defaultMemory) + overhead;
-  return Math.ceil((wanted + wanted / 64) / mib) * mib;
-}
+export const guestRam = (limit = defaultMemory): number => Math.ceil((limit * 1.022) / mib + 96) * mib;
 
 /** Translated code under emulation, MiB: bounded, so that QEMU's own memory is. */
 export const translationBuffer = 64;
