@@ -64,6 +64,8 @@ export interface ExitRecord {
   oomKilled: boolean;
   /** Milliseconds since the epoch. */
   finishedAt: number;
+  /** Why, when it was not the workload's own end (vm: QEMU was killed, the guest shut down by itself). */
+  reason?: string;
 }
 
 /** A process to run in a workload beside its first. */
