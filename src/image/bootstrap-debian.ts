@@ -159,7 +159,11 @@ async function* run(
 function complaint(suite: string, said: string): GantryError {
   const lines = said
     .split("\n")
-    .filter((text) => /^(E|W|Err|dpkg: error)\b/.test(text) && !/apt-get .* failed|setup failed/.test(text));
+    .filter(
+      (text) =>
+        /^(E|W|Err|dpkg: error)\b/.test(text) &&
+        !/apt-get .* failed|setup failed|performed unsandboxed/.test(text),
+    );
   const missing = /Unable to locate package (\S+)/.exec(said)?.[1];
   if (missing !== undefined)
     return new GantryError("not_found", `Debian ${suite} has no package ${missing}; check --include`);

@@ -83,6 +83,7 @@ test("names: tag, list, lookup by digest and prefix, remove", async () => {
   expect(await images.list("other")).toEqual([]);
   for (const name of ["two", "nothing", one.digest.slice(7, 18), `two@${one.digest}`, "f".repeat(64)])
     expect((await refusal(images.resolve(project, name))).code).toBe("not_found");
+  expect((await refusal(images.resolve(project, "two"))).message).toContain("there is localhost/two:v2");
   expect((await refusal(images.resolve(project, "Bad Name"))).code).toBe("invalid");
   expect((await refusal(images.resolve("other", "one"))).code).toBe("not_found");
 

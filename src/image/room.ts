@@ -65,15 +65,25 @@ export class ImageRoom implements Images {
   /** The entry that a reference means: by name first, then as a digest or a prefix of one. */
   async #find(project: string, reference: string): Promise<Entry> {
     const entries = (await this.#store.layout.entries()).filter((entry) => entry.project === project);
-    const missing = () =>
-      new GantryError(
-        "not_found",
-        `image ${JSON.stringify(reference.slice(0, 300))} is not in the store; see \`gantry images\`, or make it with image bootstrap, import or load`,
+    const missing = (repositories: readonly string[] = []) => {
+      const near = entries.flatMap(({ name }) =>
+        name !== undefined && repositories.includes(repositoryOf(name)) ? [name] : [],
       );
+      const advice =
+        near.length > 0
+          ? `there is ${near.slice(0, 5).join(", ")}`
+          : "see `gantry images`, or make it with image bootstrap, import or load";
+      return new GantryError(
+        "not_found",
+        `image ${JSON.stringify(reference.slice(0, 300))} is not in the store; ${advice}`,
+      );
+    };
+    let repositories: string[] = [];
     const bare = /^(?:sha256:)?([a-f0-9]{1,64})$/.exec(reference)?.[1];
     if (bare === undefined || (!reference.startsWith("sha256:") && bare.length < 64)) {
       const parsed = parseReference(reference);
-      for (const repository of candidates(parsed)) {
+      repositories = candidates(parsed);
+      for (const repository of repositories) {
         const found = entries.find((entry) =>
           parsed.digest === undefined
             ? entry.name === `${repository}:${parsed.tag ?? "latest"}`
@@ -84,16 +94,16 @@ export class ImageRoom implements Images {
         if (found !== undefined) return found;
       }
     }
-    if (bare === undefined) throw missing();
+    if (bare === undefined) throw missing(repositories);
     if (bare.length < prefixDigits) {
-      if (!reference.startsWith("sha256:")) throw missing();
+      if (!reference.startsWith("sha256:")) throw missing(repositories);
       throw new GantryError(
         "invalid",
         `digest ${reference} is too short; give at least ${prefixDigits} digits`,
       );
     }
     const matches = entries.filter((entry) => entry.descriptor.digest.startsWith(`sha256:${bare}`));
-    if (matches[0] === undefined) throw missing();
+    if (matches[0] === undefined) throw missing(repositories);
     if (new Set(matches.map((entry) => entry.descriptor.digest)).size > 1)
       throw new GantryError("conflict", `digest ${reference} fits several images; give more digits`);
     return matches.find((entry) => entry.name !== undefined) ?? matches[0];
