@@ -15,6 +15,10 @@ export function runTable(wall: Isolation, cases: Case[]): void {
     beforeAll(async () => {
       await engine.start();
       await engine.ok("image", "bootstrap", "busybox");
+      // A follower first: the runtime's file watcher is made once and kept.
+      await engine.ok("run", "-d", "--name", "first", "busybox", "true");
+      await engine.ok("logs", "-f", "first");
+      await engine.ok("rm", "-f", "first");
       // One run first: what is made once and kept (bridge, table, unpacked layers, disks) belongs to the baseline.
       for (const each of ["container", "vm"])
         await engine.ok("run", "--rm", "--isolation", each, "busybox", "true");

@@ -79,22 +79,34 @@ function namespaces(scope: OracleScope): string[] {
   );
 }
 
-function links(): string[] {
+/** What another engine on this machine made names that engine, and is its own matter. */
+function anothers(scope: OracleScope, name: string): boolean {
+  const tag = /^(?:gantry_|gt-?|g)([0-9a-f]{6})/.exec(name)?.[1];
+  return tag !== undefined && tag !== scope.tag;
+}
+
+function links(scope: OracleScope): string[] {
   const parsed = JSON.parse(output(["ip", "-j", "link"]) || "[]") as { ifname: string; master?: string }[];
-  return unique(parsed.map(({ ifname, master }) => `${ifname} ${master ?? ""}`));
+  return unique(
+    parsed
+      .filter(({ ifname }) => !anothers(scope, ifname))
+      .map(({ ifname, master }) => `${ifname} ${master ?? ""}`),
+  );
 }
 
 /** Counters and handles differ from run to run; all else of the ruleset counts. */
-function nft(): string[] {
+function nft(scope: OracleScope): string[] {
+  type Item = Record<string, { table?: string; name?: string }>;
   const parsed = JSON.parse(output(["nft", "-j", "list", "ruleset"]) || '{"nftables":[]}') as {
-    nftables: object[];
+    nftables: Item[];
   };
+  const volatile = ["handle", "packets", "bytes", "metainfo", "expires"];
   return parsed.nftables
-    .map((item) =>
-      JSON.stringify(item, (key, value) =>
-        ["handle", "packets", "bytes", "metainfo", "expires"].includes(key) ? undefined : value,
-      ),
-    )
+    .filter((item) => {
+      const [kind, value] = Object.entries(item)[0]!;
+      return !anothers(scope, (kind === "table" ? value.name : value.table) ?? "");
+    })
+    .map((item) => JSON.stringify(item, (key, value) => (volatile.includes(key) ? undefined : value)))
     .sort();
 }
 
@@ -176,8 +188,8 @@ export function snapshot(scope: OracleScope): Snapshot {
   return {
     mounts: mounts(scope),
     namespaces: namespaces(scope),
-    links: links(),
-    nft: nft(),
+    links: links(scope),
+    nft: nft(scope),
     cgroups: cgroups(scope),
     loops: loops(),
     processes: processes(scope),
