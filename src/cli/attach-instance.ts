@@ -2,7 +2,7 @@ import type { Api } from "../client/api.ts";
 import type { InstanceView } from "../ports/engine.ts";
 import { explainEnd, foreground } from "./foreground.ts";
 import { catchSignals } from "./signals.ts";
-import { stdioSink } from "./stdio.ts";
+import { complain, stdioSink } from "./stdio.ts";
 import { requireTerminal } from "./terminal.ts";
 
 export interface AttachOptions {
@@ -14,6 +14,18 @@ export interface AttachOptions {
   condition: "next-exit" | "removed";
   /** Starts it, once attach and wait both count, so that neither output nor exit can be missed. */
   start?: () => Promise<unknown>;
+}
+
+/**
+ * The engine went away while we were attached, and the instance goes on without it: the rest of the output
+ * comes from its log, by way of the next engine, and the exit code too.
+ */
+async function followLog(api: Api, id: string, name: string, why: string): Promise<number> {
+  const since = Date.now();
+  complain(`gantry: ${why}; ${name} goes on, and its log is followed from here\n`);
+  for await (const { stream, data } of api.logs(id, { follow: true, since }))
+    if (!stdioSink.write(data, stream)) await stdioSink.ready();
+  return (await (await api.wait(id)).value).exitCode;
 }
 
 /** Attaches to an instance until it ends or the user detaches; the exit status of our command. */
@@ -48,6 +60,7 @@ export async function attachInstance(
   );
   if (failed) throw failed.error;
   if (end.kind === "detached") return 0;
+  if (end.kind === "lost" && !config.tty) return followLog(api, id, name, end.message);
   if (end.kind !== "exit") explainEnd(end, name);
   const { exitCode } = await waiting.value;
   return end.kind === "exit" ? end.exitCode : exitCode;

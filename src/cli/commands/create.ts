@@ -17,7 +17,7 @@ export default command({
   async run({ api }, [image, ...rest], flags) {
     attachStreams(flags.attach);
     const config = configOf(flags, image!, rest);
-    const { id } = await api.create({ ...config, stdinOnce: config.openStdin }, flags.name);
+    const { id } = await api.create({ ...config, stdinOnce: config.openStdin && !config.tty }, flags.name);
     await print(`${id}\n`);
     return 0;
   },

@@ -43,7 +43,10 @@ export default command({
     const config = configOf(flags, image!, rest);
     const stdin = streams.has("stdin") && config.openStdin === true;
     if (config.tty && stdin) requireTerminal();
-    const created = await api.create({ ...config, stdinOnce: config.openStdin && !detached }, flags.name);
+    const created = await api.create(
+      { ...config, stdinOnce: config.openStdin && !config.tty && !detached },
+      flags.name,
+    );
 
     if (detached) {
       try {
