@@ -46,7 +46,9 @@ static int mount_disk(const char *serial, const char *target, const char *type, 
   cleanup_free char *device = find_disk(serial, error);
   if (!device) return -1;
   if (mkdir(target, 0755) < 0 && errno != EEXIST) return error_errno(error, "make %s", target);
-  if (mount(device, target, type, flags, NULL) < 0) return error_errno(error, "mount disk %s as %s", serial, type);
+  /* No thread that zeroes inode tables behind the workload's back. */
+  const char *data = strcmp(type, "ext4") == 0 ? "noinit_itable" : NULL;
+  if (mount(device, target, type, flags, data) < 0) return error_errno(error, "mount disk %s as %s", serial, type);
   return 0;
 }
 
