@@ -112,15 +112,16 @@ static void cleanup_arguments_(char ***arguments) {
 
 static int run_mkfs(const char *uuid, const struct ghosts *ghosts, struct error *error) {
   char **arguments __attribute__((cleanup(cleanup_arguments_))) = make_arguments(uuid, ghosts);
-  /* The time of making is that of the file system too: a fixed one, later than any file's. */
-  char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "SOURCE_DATE_EPOCH=4294967295", NULL};
   cleanup_fd int said = memfd_create("said", MFD_CLOEXEC);
   pid_t child = said < 0 ? -1 : fork();
   if (child < 0) return error_errno(error, "mkfs.erofs cannot be forked");
   if (child == 0) {
     dup2(said, STDOUT_FILENO);
     dup2(said, STDERR_FILENO);
-    execvpe(arguments[0], arguments, environment);
+    /* The time of making is that of the file system too: a fixed one, later than any file's. */
+    if (clearenv() == 0 && setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1) == 0 &&
+        setenv("SOURCE_DATE_EPOCH", "4294967295", 1) == 0)
+      execvp(arguments[0], arguments);
     dprintf(STDERR_FILENO, "%s\n", strerror(errno));
     _exit(127);
   }
