@@ -50,7 +50,7 @@ export async function startLocked(context: Context, id: string): Promise<Instanc
     emit(context, running, "start");
     return running;
   } catch (thrown) {
-    const error = GantryError.from(thrown);
+    const error = explain(before, GantryError.from(thrown));
     await undone(context, before, error, undo);
     throw error;
   }
@@ -139,6 +139,16 @@ async function recordAccelerator(
   if (accelerator !== undefined && sandboxOf(context, record).accelerator !== accelerator)
     updateSandbox(context, record.sandboxId, { accelerator });
   return bootMs === undefined ? {} : { boot: bootMs };
+}
+
+/** A supervisor that died on the way says nothing itself. */
+function explain(record: InstanceRecord, error: GantryError): GantryError {
+  if (error.code !== "unavailable" || !error.message.startsWith("no supervisor answers")) return error;
+  return new GantryError(
+    "unavailable",
+    `instance ${record.name} ended while it started: its supervisor or its ${record.config.isolation === "vm" ? "QEMU" : "container"} was killed; start it again`,
+    { cause: error },
+  );
 }
 
 /** Takes everything back and writes what became of the instance. */
