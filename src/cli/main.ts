@@ -56,56 +56,74 @@ class RunContext implements Context {
   }
 }
 
+/** What a command line came to: its status, or what is needed to tell of its failure. */
+interface Progress {
+  name?: string;
+  failure?: number;
+}
+
+async function dispatch(
+  words: readonly string[],
+  flags: FlagValues<typeof globalFlags>,
+  runDaemon: Context["runDaemon"],
+  progress: Progress,
+): Promise<number> {
+  const project = flags.project ?? (process.env.GANTRY_PROJECT || defaultProject);
+  const context = new RunContext(resolvePaths(flags), project, runDaemon);
+  if (words[0] === "__complete") {
+    const { complete } = await import("./complete.ts");
+    await complete(context, words.slice(1));
+    return 0;
+  }
+  const found = findCommand(words);
+  if (!found) {
+    // A noun by itself shows its verbs; all else is unknown, which this tells.
+    await showHelp(words);
+    return 0;
+  }
+  progress.name = found.name;
+  const { default: command } = await found.entry.load();
+  progress.failure = command.failure;
+  const parsed = parse(command, words.slice(found.used));
+  if (parsed.help) {
+    await showHelp(found.name.split(" "));
+    return 0;
+  }
+  checkCount(found.name, command, parsed.args.length);
+  return (await command.run(context, parsed.args, parsed.flags as FlagValues<Flags>)) ?? 0;
+}
+
+async function runLine(
+  argv: readonly string[],
+  runDaemon: Context["runDaemon"],
+  progress: Progress,
+): Promise<number> {
+  const { args: words, flags: given, help } = parse({ flags: globalFlags, stopAtPositional: true }, argv);
+  const flags = given as FlagValues<typeof globalFlags>;
+  if (help || words[0] === "help") {
+    await showHelp(words[0] === "help" ? words.slice(1) : words);
+    return 0;
+  }
+  if (flags.version) {
+    const { version } = await import("../lib/version.ts");
+    await print(`gantry ${version}\n`);
+    return 0;
+  }
+  if (words[0] !== undefined) return dispatch(words, flags, runDaemon, progress);
+  const { overview } = await import("./help.ts");
+  complain(overview());
+  return 1;
+}
+
 /** Runs one command line; resolves to the exit status when all output has been written. */
 export async function runCli(argv: readonly string[], runDaemon: Context["runDaemon"]): Promise<number> {
-  let name: string | undefined;
-  let failure: number | undefined;
-  let status = 0;
+  const progress: Progress = {};
+  let status: number;
   try {
-    const global = parse({ flags: globalFlags, stopAtPositional: true }, argv);
-    const flags = global.flags as FlagValues<typeof globalFlags>;
-    const words = global.args;
-    if (global.help || words[0] === "help") {
-      await showHelp(words[0] === "help" ? words.slice(1) : words);
-    } else if (flags.version) {
-      const { version } = await import("../lib/version.ts");
-      await print(`gantry ${version}\n`);
-    } else if (words[0] === undefined) {
-      const { overview } = await import("./help.ts");
-      complain(overview());
-      status = 1;
-    } else {
-      const paths = resolvePaths(flags);
-      const project = flags.project ?? (process.env.GANTRY_PROJECT || defaultProject);
-      const context = new RunContext(paths, project, runDaemon);
-      if (words[0] === "__complete") {
-        const { complete } = await import("./complete.ts");
-        await complete(context, words.slice(1));
-      } else {
-        const found = findCommand(words);
-        if (
-          !found &&
-          nouns.has(words[0]) &&
-          (words[1] === undefined || words[1] === "--help" || words[1] === "-h")
-        ) {
-          await showHelp(words);
-        } else if (!found) throw await unknownCommand(words);
-        else {
-          name = found.name;
-          const command = (await found.entry.load()).default;
-          failure = command.failure;
-          const parsed = parse(command, words.slice(found.used));
-          if (parsed.help) await showHelp([...name.split(" ")]);
-          else {
-            checkCount(name, command, parsed.args.length);
-            status = (await command.run(context, parsed.args, parsed.flags as FlagValues<Flags>)) ?? 0;
-          }
-        }
-      }
-    }
+    status = await runLine(argv, runDaemon, progress);
   } catch (error) {
-    complain(messageOf(error, name));
-    status = exitStatusOf(error, failure);
+    complain(messageOf(error, progress.name));
+    status = exitStatusOf(error, progress.failure);
   }
   await flush();
   return status;

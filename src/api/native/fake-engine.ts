@@ -18,7 +18,6 @@ export function exitFrame(code: number): Buffer {
 function processSession(start: () => ChildProcess): { session: Session; begin: () => Promise<number> } {
   const decoder = new FrameDecoder();
   let child: ChildProcess | undefined;
-  let waiting: Buffer[] = [];
   let wake = () => {};
   const feed = (type: number, payload: Buffer) => {
     if (type === FrameType.stdin) child?.stdin?.write(payload);
@@ -59,8 +58,6 @@ function processSession(start: () => ChildProcess): { session: Session; begin: (
     const code = await ended;
     await push(exitFrame(code));
     session.push(null);
-    waiting = [];
-    void waiting;
     return code;
   };
   return { session, begin };
