@@ -271,6 +271,7 @@ describe("the guest under QEMU", () => {
     );
     await stream.input(Buffer.from("stty size; tty; sleep 60\n"));
     await until(stream, /33 77\r\n\/dev\/pts\/\d+\r\n/);
+    for (let i = 0; i < 100 && !(await sh("ps")).out.includes("sleep 60"); i++) await Bun.sleep(50);
     await stream.input(Buffer.from("\x03exit 5\n"));
     expect(await stream.exit).toEqual({ status: 5, outOfMemory: false });
     expect(
