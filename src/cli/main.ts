@@ -18,7 +18,7 @@ async function unknownCommand(words: readonly string[]): Promise<UsageError> {
   const { nearest } = await import("./nearest.ts");
   const isNoun = nouns.has(words[0]!);
   const word = isNoun ? words.slice(0, 2).join(" ") : words[0]!;
-  const meant = nearest(word, Object.keys(table));
+  const meant = nearest(word, [...Object.keys(table), ...nouns]);
   return new UsageError(
     `unknown command ${JSON.stringify(word.slice(0, 80))}${meant === undefined ? "" : `; did you mean ${JSON.stringify(meant)}?`}`,
   );
