@@ -9,6 +9,8 @@ export interface OracleScope {
   tag: string;
   /** The daemon's pid, whose open files are counted. */
   daemon?: number;
+  /** The daemon is another one at each look: its files are not counted. */
+  restarts?: boolean;
 }
 
 /** What exists on the machine on behalf of one engine, as sorted lines by kind. */
@@ -149,7 +151,7 @@ function processes(scope: OracleScope): string[] {
 
 /** The daemon's descriptors by kind; numbers of sockets and pipes differ, their count must not. */
 function files(scope: OracleScope): string[] {
-  if (scope.daemon === undefined) return [];
+  if (scope.daemon === undefined || scope.restarts) return [];
   const counts = new Map<string, number>();
   for (const fd of list(`/proc/${scope.daemon}/fd`)) {
     const kind = link(`/proc/${scope.daemon}/fd/${fd}`).replace(/\[\d+\]/, "");

@@ -88,6 +88,7 @@ export function instanceDetails(view: InstanceView) {
     Image: view.imageDigest,
     Isolation: config.isolation,
     Accelerator: view.accelerator ?? "",
+    SupervisorPid: view.supervisorPid ?? 0,
     RestartCount: view.restartCount,
     LogPath: view.logPath,
     StartPhases: view.startPhases ?? {},
