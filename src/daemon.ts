@@ -1,5 +1,5 @@
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
+import { chmodSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { createServer } from "./api/native/server.ts";
 import { createEngine, type RunningEngine } from "./engine/engine.ts";
 import { checkFailpoints } from "./engine/failpoint.ts";
@@ -7,6 +7,7 @@ import { imageUsage } from "./engine/gc.ts";
 import { createImages } from "./image/index.ts";
 import { createContainerBackend } from "./isolation/container/index.ts";
 import { createVmBackend } from "./isolation/vm/index.ts";
+import { removeCgroup } from "./lib/cgroup.ts";
 import { instanceFolder, type Paths, sandboxFolder } from "./lib/paths.ts";
 import { version } from "./lib/version.ts";
 import { GantryError } from "./model/errors.ts";
@@ -115,7 +116,15 @@ async function cleanUp(paths: Paths, { state, network }: OpenEngine): Promise<vo
       `${alive.length} instances are alive (${alive.map((record) => record.name).join(", ")}); stop them first`,
     );
   await network.teardown();
-  rmSync(paths.run, { recursive: true, force: true });
+  await removeCgroup(`/gantry/${paths.tag}`);
+  // Only what is ours: the run folder may be one that others use as well.
+  for (const ours of ["sandboxes", "netns", "gantry.sock"])
+    rmSync(join(paths.run, ours), { recursive: true, force: true });
+  try {
+    rmdirSync(paths.run);
+  } catch (error) {
+    if (!["ENOTEMPTY", "EBUSY", "ENOENT"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+  }
 }
 
 /** The root is for root; those inside that a QEMU's user must reach can be passed through, not listed. */

@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import type { Paths } from "../lib/paths.ts";
 import { GantryError } from "../model/errors.ts";
+import { defaultProject } from "../model/ids.ts";
 
 const startTimeout = 10_000;
 const logLimit = 1 << 20;
@@ -83,4 +84,33 @@ export async function startEngine(paths: Paths): Promise<void> {
     }
     await new Promise((resolve) => setTimeout(resolve, 15));
   }
+}
+
+/**
+ * Ends the engine that answers on the socket, if one does, and waits until its process has gone.
+ * Throws `denied` when it is another user's, `deadline` after 30 s.
+ */
+export async function stopEngine(paths: Paths): Promise<void> {
+  if (!(await answers(paths.socket))) return;
+  const { Api } = await import("../client/api.ts");
+  const api = new Api({ socket: paths.socket, project: defaultProject });
+  const { pid } = await api.ping();
+  api.close();
+  const gone = (): boolean => {
+    try {
+      process.kill(pid, 0);
+      return false;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === "ESRCH";
+    }
+  };
+  try {
+    process.kill(pid, "SIGTERM");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH")
+      throw new GantryError("denied", `the engine (pid ${pid}) cannot be ended: use sudo`, { cause: error });
+  }
+  for (const deadline = Date.now() + 30_000; !gone(); await new Promise((resolve) => setTimeout(resolve, 20)))
+    if (Date.now() > deadline)
+      throw new GantryError("deadline", `the engine (pid ${pid}) has not ended within 30 s`);
 }

@@ -36,7 +36,7 @@ export class Api {
     return `/v1/instances/${part(reference)}${verb}`;
   }
 
-  ping(): Promise<{ ok: boolean }> {
+  ping(): Promise<{ ok: boolean; pid: number }> {
     return this.transport.json("GET", "/v1/ping");
   }
   info(): Promise<EngineInfo> {

@@ -74,21 +74,14 @@ export const files: Case[] = [
     },
   },
   {
-    name: "mmap shared between processes of one instance on a bind (as SQLite's WAL needs)",
+    name: "several processes append to one file of a bind and lose nothing",
     async run({ folder, run }) {
-      // busybox has no mmap tool; a shared mapping is made by the dynamic loader only privately, so /proc tells little:
-      // the real database runs in test/database. Here: many appenders on one file under flock lose nothing.
-      const shared = join(folder, "db");
-      mkdirSync(shared);
       await run(
-        "-v",
-        `${shared}:/db`,
-        image,
-        "sh",
-        "-c",
-        "for p in 1 2 3; do (for i in 1 2 3 4 5 6 7 8 9 10; do flock /db/lock sh -c 'n=$(cat /db/n 2>/dev/null || echo 0); echo $((n+1)) > /db/n'; done) & done; wait",
+        ...["-v", `${folder}:/db`, image, "sh", "-c"],
+        "for p in 1 2 3; do (for i in 1 2 3 4 5 6 7 8 9 10; do echo $p-$i >> /db/n; done) & done; wait",
       );
-      expect(readFileSync(join(shared, "n"), "utf8")).toBe("30\n");
+      const lines = readFileSync(join(folder, "n"), "utf8").trim().split("\n");
+      expect(new Set(lines).size).toBe(30);
     },
   },
   {

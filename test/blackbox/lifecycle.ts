@@ -260,11 +260,14 @@ export const lifecycle: Case[] = [
       );
       const seen = text
         .split("\n")
-        .map((line) => JSON.parse(line) as { action: string; attributes: Record<string, string> });
+        .map((line) => JSON.parse(line) as { Action: string; Actor: { Attributes: Record<string, string> } });
       expect(
-        seen.map(({ action }) => action).filter((action) => /^(create|start|die|destroy)$/.test(action)),
+        seen.map(({ Action }) => Action).filter((action) => /^(create|start|die|destroy)$/.test(action)),
       ).toEqual(["create", "start", "die", "destroy"]);
-      expect(seen.find(({ action }) => action === "die")!.attributes).toMatchObject({ exitCode: "0", name });
+      expect(seen.find(({ Action }) => Action === "die")!.Actor.Attributes).toMatchObject({
+        exitCode: "0",
+        name,
+      });
     },
   },
   {
@@ -295,6 +298,7 @@ export const lifecycle: Case[] = [
       await Bun.sleep(1500);
       const answer = await fetch(`http://gantry/v1/instances/${id}/stats`, {
         unix: `${engine.run}/gantry.sock`,
+        headers: { connection: "close" },
       });
       const row = (await answer.json()) as Record<string, number>;
       expect(row.cpuNs).toBeGreaterThan(200_000_000);

@@ -1,5 +1,8 @@
 import { expect } from "bun:test";
+import { execFileSync } from "node:child_process";
+import { createSocket } from "node:dgram";
 import { connect, createServer } from "node:net";
+import { join } from "node:path";
 import { eventually } from "../lib/engine.ts";
 import { type Case, fresh, image } from "./case.ts";
 
@@ -90,17 +93,14 @@ export const network: Case[] = [
   },
   {
     name: "-p: udp and ranges",
-    async run({ up }) {
+    async run({ up, folder }) {
       const port = await freePort();
+      const answerer = join(folder, "udp-answer");
+      execFileSync("gcc", ["-static", "-o", answerer, join(import.meta.dir, "../fixtures/udp-answer.c")]);
       await up(
-        "-p",
-        `127.0.0.1:${port}-${port + 1}:80-81`,
-        "-p",
-        `127.0.0.1:${port}:53/udp`,
-        image,
-        "sh",
-        "-c",
-        "(while :; do echo second | nc -l -p 81; done) & (while :; do echo datagram | nc -u -l -p 53 -w 1; done) & while :; do echo first | nc -l -p 80; done",
+        ...["-p", `127.0.0.1:${port}-${port + 1}:80-81`, "-p", `127.0.0.1:${port}:53/udp`],
+        ...["-v", `${answerer}:/udp-answer:ro`, image, "sh", "-c"],
+        "(while :; do echo second | nc -l -p 81; done) & /udp-answer 53 datagram & while :; do echo first | nc -l -p 80; done",
       );
       await eventually("the range's first", async () => (await ask(port)) === "first\n", 15_000, 200);
       await eventually("the range's second", async () => (await ask(port + 1)) === "second\n", 15_000, 200);
@@ -108,15 +108,12 @@ export const network: Case[] = [
         "the datagram",
         async () => {
           let got = "";
-          const socket = await Bun.udpSocket({
-            connect: { hostname: "127.0.0.1", port },
-            socket: {
-              data: (_socket, data) => {
-                got = data.toString();
-              },
-            },
+          const socket = createSocket("udp4");
+          socket.on("message", (data) => {
+            got = data.toString();
           });
-          socket.send("ping");
+          socket.on("error", () => {});
+          socket.send("ping", port, "127.0.0.1");
           await Bun.sleep(400);
           socket.close();
           return got === "datagram\n";

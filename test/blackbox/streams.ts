@@ -226,7 +226,7 @@ export const streams: Case[] = [
         image,
         "sh",
         "-c",
-        "printf '\\377\\000\\n'; sleep 1; yes flood | head -c 6000000; echo; echo finished; sleep 300",
+        "printf '\\377\\000\\n'; sleep 1; yes $(printf %04000d 0) | head -c 6000000; echo; echo finished; sleep 300",
       );
       const stuck = engine.spawn(["attach", id]);
       stuck.stdout!.pause();

@@ -172,7 +172,7 @@ describe("limits", () => {
   test("a second server does not take the socket", async () => {
     const second = createServer({ engine: asEngine(fake), paths: { socket } });
     expect((await error(second.listen())).code).toBe("conflict");
-    expect(await api.ping()).toEqual({ ok: true });
+    expect(await api.ping()).toEqual({ ok: true, pid: process.pid });
   });
 });
 
@@ -365,7 +365,7 @@ describe("sessions", () => {
       ]),
     );
     expect(answer).toStartWith("HTTP/1.1 101 ");
-    expect(await api.ping()).toEqual({ ok: true });
+    expect(await api.ping()).toEqual({ ok: true, pid: process.pid });
   });
 });
 

@@ -22,8 +22,8 @@ export const systemRoutes = [
     path: "/v1/ping",
     summary: "Answers when the engine serves",
     answer: "json",
-    response: Type.Object({ ok: Type.Boolean() }),
-    handler: async () => ({ ok: true }),
+    response: Type.Object({ ok: Type.Boolean(), pid: Type.Integer({ description: "The engine's process" }) }),
+    handler: async () => ({ ok: true, pid: process.pid }),
   }),
   route({
     method: "GET",
