@@ -145,10 +145,7 @@ int process_become(const struct process_plan *plan, int control, const int strea
 
   cleanup_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) return error_errno(error, "open the root");
-  if (user_lookup(root, plan->user, &user, error) < 0) {
-    error->exit_status = 126;
-    return -1;
-  }
+  if (user_lookup(root, plan->user, &user, error) < 0) return -1;
   cleanup_fd int folder = rootfs_make_folder(root, cwd, error);
   if (folder < 0 || fchdir(folder) < 0) return error->code ? -1 : error_errno(error, "working folder %s", cwd);
   if (set_environment(environment, user.home) < 0) return error_errno(error, "environment");

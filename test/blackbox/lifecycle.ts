@@ -147,11 +147,12 @@ export const lifecycle: Case[] = [
   },
   {
     name: "restart keeps id, name and writable layer",
-    async run({ ok, up }) {
+    async run({ g, ok, up }) {
       const id = await up(image, "sh", "-c", "echo boot >> /boots; sleep 300");
-      await eventually("first write", async () => (await ok("exec", id, "cat", "/boots")) === "boot");
+      const boots = async () => (await g("exec", id, "cat", "/boots")).stdout;
+      await eventually("first write", async () => (await boots()) === "boot\n");
       await ok("restart", "-t", "0", id);
-      await eventually("second write", async () => (await ok("exec", id, "cat", "/boots")) === "boot\nboot");
+      await eventually("second write", async () => (await boots()) === "boot\nboot\n");
     },
   },
   {

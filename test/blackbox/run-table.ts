@@ -22,6 +22,8 @@ export function runTable(wall: Isolation, cases: Case[]): void {
       // One run first: what is made once and kept (bridge, table, unpacked layers, disks) belongs to the baseline.
       for (const each of ["container", "vm"])
         await engine.ok("run", "--rm", "--isolation", each, "busybox", "true");
+      // An empty file system of each size is made once, too.
+      await engine.ok("run", "--rm", "--vm", "--storage-opt", "size=64m", "busybox", "true");
       before = engine.baseline();
     }, 120_000);
     afterAll(() => engine[Symbol.asyncDispose](), 60_000);
