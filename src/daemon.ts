@@ -127,14 +127,18 @@ async function cleanUp(paths: Paths, { state, network }: OpenEngine): Promise<vo
   }
 }
 
-/** The root is for root; those inside that a QEMU's user must reach can be passed through, not listed. */
+/**
+ * The root is for root alone, down from its top: writable layers and volumes hold setuid programs of hostile
+ * workloads, and a sandbox's id, which is part of the path, stands in the world-readable /proc/PID/cgroup.
+ * A QEMU's user reaches nothing by path.
+ */
 function makeFolders(paths: Paths): void {
   process.umask(0o022);
   const folders: [path: string, mode: number][] = [
-    [paths.root, 0o711],
+    [paths.root, 0o700],
     [paths.run, 0o755],
-    [dirname(instanceFolder(paths, "x")), 0o711],
-    [dirname(sandboxFolder(paths, "x")), 0o711],
+    [dirname(instanceFolder(paths, "x")), 0o700],
+    [dirname(sandboxFolder(paths, "x")), 0o700],
   ];
   for (const [path, mode] of folders) {
     try {

@@ -48,7 +48,7 @@ export async function startEngine(paths: Paths): Promise<void> {
       "denied",
       `no engine answers on ${paths.socket}, and only root can start one: use sudo`,
     );
-  mkdirSync(paths.root, { recursive: true, mode: 0o711 });
+  mkdirSync(paths.root, { recursive: true, mode: 0o700 });
   const logPath = join(paths.root, "daemon.log");
   const old = statSync(logPath, { throwIfNoEntry: false })?.size ?? 0;
   const log = openSync(logPath, old > logLimit ? "w" : "a", 0o600);

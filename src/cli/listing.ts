@@ -1,5 +1,6 @@
 import { bool, value } from "./command.ts";
-import { print } from "./stdio.ts";
+import { plainLine } from "./plain.ts";
+import { print, printExact } from "./stdio.ts";
 
 /** A row of a list: its fields by the names that `--format` uses. */
 export type Row = Record<string, unknown>;
@@ -13,7 +14,8 @@ export const listFlags = {
 } as const;
 
 /** Rows of cells in columns, the last one as wide as it likes. */
-export function columns(rows: readonly (readonly string[])[]): string {
+export function columns(texts: readonly (readonly string[])[]): string {
+  const rows = texts.map((row) => row.map(plainLine));
   const widths: number[] = [];
   for (const row of rows)
     for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
@@ -68,7 +70,7 @@ export async function printListing(
   if (flags.json) return print(`${JSON.stringify(listing.rows, undefined, 2)}\n`);
   if (flags.quiet) return print(listing.rows.map((row) => `${row[listing.key]}\n`).join(""));
   if (flags.format !== undefined && flags.format !== "table")
-    return print(await byTemplate(listing, flags.format));
+    return printExact(await byTemplate(listing, flags.format));
   const titles = listing.columns.map(([title]) => title);
   const cells = listing.rows.map((row) => listing.columns.map(([, field]) => String(row[field] ?? "")));
   return print(columns([titles, ...cells]));
@@ -89,5 +91,5 @@ export async function printInspected(things: readonly unknown[], format: string 
     import("./template/render.ts"),
   ]);
   const nodes = parseTemplate(backslashes(format));
-  for (const thing of things) await print(`${render(nodes, thing)}\n`);
+  for (const thing of things) await printExact(`${render(nodes, thing)}\n`);
 }

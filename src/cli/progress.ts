@@ -1,5 +1,6 @@
 import type { WorkProgress } from "../client/types.ts";
 import { showSize } from "./human.ts";
+import { plainLine } from "./plain.ts";
 import { complain } from "./stdio.ts";
 
 const interval = 100;
@@ -23,11 +24,11 @@ export function showProgress(quiet = false): { report: WorkProgress } & Disposab
             ? ` ${Math.min(100, Math.floor((event.done / event.total) * 100))}% of ${showSize(event.total)}`
             : ` ${showSize(event.done)}`;
       const width = Math.max(20, (process.stderr.columns || 80) - 1);
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters must not reach the terminal
-      complain(clear + `${step}${amount}`.replace(/[\x00-\x1f\x7f-\x9f]/g, " ").slice(0, width));
+      complain(Buffer.from(clear));
+      complain(plainLine(`${step}${amount}`).slice(0, width));
     },
     [Symbol.dispose]() {
-      if (shown > 0) complain(clear);
+      if (shown > 0) complain(Buffer.from(clear));
     },
   };
 }

@@ -1,5 +1,6 @@
 import { write } from "node:fs";
 import type { OutputSink } from "../client/session.ts";
+import { plain } from "./plain.ts";
 
 const brokenPipe = 141;
 /** Bytes that may wait before the writer is asked to wait too. */
@@ -72,16 +73,21 @@ class Output {
 
 const outputs = { stdout: new Output(1), stderr: new Output(2) };
 
+/** Text is for people, so it is made harmless to their terminal; bytes go out as they are. */
 const bytes = (data: string | Uint8Array): Uint8Array =>
-  typeof data === "string" ? Buffer.from(data) : data;
+  typeof data === "string" ? Buffer.from(plain(data)) : data;
 
 /** Writes to standard output; resolves when more may be written. */
 export function print(data: string | Uint8Array): Promise<void> {
   return outputs.stdout.write(bytes(data)) ? Promise.resolve() : outputs.stdout.below(queueLimit / 2);
 }
 
+/** Writes what a template made: exact for a program that reads it, harmless on a terminal. */
+export const printExact = (text: string): Promise<void> =>
+  print(process.stdout.isTTY ? text : Buffer.from(text));
+
 /** Writes to standard error. */
-export function complain(text: string): void {
+export function complain(text: string | Uint8Array): void {
   outputs.stderr.write(bytes(text));
 }
 

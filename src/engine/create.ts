@@ -60,7 +60,7 @@ export async function create(
     stoppedByUser: false,
     volumes: [],
   };
-  mkdirSync(instanceFolder(context.paths, id), { recursive: true, mode: 0o711 });
+  mkdirSync(instanceFolder(context.paths, id), { recursive: true, mode: 0o700 });
   await backend.createLayer(record, image);
   failpoint("create.after-layer");
   record.volumes = await makeVolumes(context, record, planned);

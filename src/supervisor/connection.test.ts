@@ -8,6 +8,7 @@ import { encodeFrame, encodeJson, FrameType } from "../lib/frame.ts";
 import { ask, request } from "./connection.ts";
 import { isAlive, killProcess, startTimeOf, waitGone } from "./process.ts";
 import { createSupervisors } from "./supervisors.ts";
+import { PathStat, parseAs } from "./wire.ts";
 
 const base = mkdtempSync(join(tmpdir(), "gantry-connection-"));
 afterAll(() => rmSync(base, { recursive: true }));
@@ -54,6 +55,17 @@ test("an error code that is not in the set becomes internal", async () => {
   await expect(ask(there.folder, { op: "start" })).rejects.toMatchObject({ code: "internal" });
 });
 
+test("a guest's error cannot move a terminal, forge lines, be long or claim success", async () => {
+  const message = `\x1b]0;owned\x07first\nsecond\u009b2J${"x".repeat(100_000)}`;
+  using there = await peer((socket) =>
+    socket.write(encodeJson(FrameType.reply, { error: { code: "invalid", message, exitStatus: 256 } })),
+  );
+  const error = await ask(there.folder, { op: "start" }).catch((thrown) => thrown);
+  expect(error.message).toStartWith("]0;owned first second 2Jxxx");
+  expect(error.message.length).toBeLessThanOrEqual(4096);
+  expect(error.exitStatus).toBeUndefined();
+});
+
 test("what is no reply is refused", async () => {
   const wrong = [
     encodeFrame(FrameType.stdout, Buffer.from("x")),
@@ -90,4 +102,18 @@ test("a process is itself by its start time only", async () => {
   await killProcess({ pid, startTime: startTime! });
   expect(await isAlive({ pid, startTime: startTime! })).toBe(false);
   expect(await waitGone({ pid, startTime: startTime! }, 0)).toBe(true);
+});
+
+test("a guest's claims are bounded", () => {
+  const stat = { name: "a", size: 1, mode: 0o100644, mtime: 0, linkTarget: "" };
+  expect(parseAs(PathStat, stat, "stat")).toEqual(stat);
+  const lies = [
+    { name: "x".repeat(5000) },
+    { linkTarget: "x".repeat(5000) },
+    { size: 1e300 },
+    { mode: -1 },
+    { mode: 2 ** 40 },
+    { mtime: 1e300 },
+  ];
+  for (const lie of lies) expect(() => parseAs(PathStat, { ...stat, ...lie }, "stat")).toThrow("stat");
 });

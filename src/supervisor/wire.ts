@@ -2,23 +2,30 @@ import Type from "typebox";
 import Value from "typebox/value";
 import { type ErrorCode, errorCodes, GantryError } from "../model/errors.ts";
 
-const natural = Type.Integer({ minimum: 0 });
+const natural = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+/** Milliseconds since the epoch, as far as a Date goes. */
+const moment = Type.Number({ minimum: -8.64e15, maximum: 8.64e15 });
+/** What a guest may make us carry about. */
+const Name = Type.String({ maxLength: 4096 });
+const Word = Type.String({ maxLength: 128 });
+const messageLimit = 4096;
 
 export const ExitRecord = Type.Object({
-  workload: Type.String(),
+  workload: Word,
   generation: natural,
   exitCode: Type.Integer({ minimum: 0, maximum: 255 }),
   oomKilled: Type.Boolean(),
-  finishedAt: Type.Number(),
+  finishedAt: moment,
+  reason: Type.Optional(Name),
 });
 
 export const State = Type.Object({
-  version: Type.String(),
+  version: Word,
   isolation: Type.Union([Type.Literal("container"), Type.Literal("vm")]),
   pid: Type.Integer({ minimum: 2 }),
   workloads: Type.Array(
     Type.Object({
-      id: Type.String(),
+      id: Word,
       generation: natural,
       state: Type.Union([
         Type.Literal("created"),
@@ -31,7 +38,7 @@ export const State = Type.Object({
       logDropped: natural,
     }),
   ),
-  accelerator: Type.Optional(Type.String()),
+  accelerator: Type.Optional(Word),
   bootMs: Type.Optional(Type.Number()),
 });
 
@@ -48,11 +55,11 @@ export const Stats = Type.Object({
 });
 
 export const PathStat = Type.Object({
-  name: Type.String(),
+  name: Name,
   size: natural,
-  mode: natural,
-  mtime: Type.Number(),
-  linkTarget: Type.String(),
+  mode: Type.Integer({ minimum: 0, maximum: 0xffff_ffff }),
+  mtime: moment,
+  linkTarget: Name,
 });
 
 export const Started = Type.Object({ pid: natural });
@@ -61,8 +68,8 @@ export const Nothing = Type.Object({});
 
 export const Event = Type.Union([
   Type.Intersect([Type.Object({ event: Type.Literal("exit") }), ExitRecord]),
-  Type.Object({ event: Type.Literal("oom"), workload: Type.String() }),
-  Type.Object({ event: Type.Literal("closing"), reason: Type.String() }),
+  Type.Object({ event: Type.Literal("oom"), workload: Word }),
+  Type.Object({ event: Type.Literal("closing"), reason: Name }),
 ]);
 
 /** Checks what a supervisor sent; part of it may come from a guest. Throws `corrupt`. */
@@ -78,15 +85,26 @@ export function errorOf(value: unknown): GantryError | undefined {
   return toError((value as { error: unknown }).error);
 }
 
-/** `{code,message,exitStatus?}` as an error; anything else becomes `internal`. */
+/** `{code,message,exitStatus?}` as an error, its message short and on one line; anything else becomes `internal`. */
 export function toError(value: unknown): GantryError {
   const given = (value ?? {}) as { code?: unknown; message?: unknown; exitStatus?: unknown };
   const code = errorCodes.includes(given.code as ErrorCode) ? (given.code as ErrorCode) : "internal";
   const message =
-    typeof given.message === "string" ? given.message : "the supervisor failed without a message";
-  const exitStatus = Number.isInteger(given.exitStatus) ? (given.exitStatus as number) : undefined;
+    typeof given.message === "string" ? oneLine(given.message) : "the supervisor failed without a message";
+  const status = given.exitStatus;
+  const exitStatus =
+    Number.isInteger(status) && (status as number) > 0 && (status as number) < 256
+      ? (status as number)
+      : undefined;
   return new GantryError(code, message, exitStatus === undefined ? undefined : { exitStatus });
 }
+
+const oneLine = (text: string): string =>
+  text
+    .slice(0, messageLimit)
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: a guest's message must not carry them on
+    .replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, " ")
+    .trim();
 
 export function parseJson(text: string | Uint8Array): unknown {
   try {

@@ -79,7 +79,7 @@ export default command({
       );
       // A share of CPU time needs two samples.
       if (!first || now.size === 0) {
-        if (!flags["no-stream"] && process.stdout.isTTY) await print("\x1b[2J\x1b[H");
+        if (!flags["no-stream"] && process.stdout.isTTY) await print(Buffer.from("\x1b[2J\x1b[H"));
         await printListing(
           {
             rows: current.map((view) =>
