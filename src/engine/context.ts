@@ -109,6 +109,12 @@ export function sandboxOf(context: Context, instance: InstanceRecord): SandboxRe
 export const backendOf = (context: Context, sandbox: { isolation: Isolation }): IsolationBackend =>
   context.backends[sandbox.isolation];
 
+/** What of host and wall a plan depends on. */
+export function planFacts(context: Context, isolation: Isolation): LimitFacts {
+  const capabilities = context.backends[isolation].capabilities?.();
+  return { ...context.limitFacts, ...(capabilities && { capabilities }) };
+}
+
 /** The connection to a running instance's supervisor. Throws `conflict` when it does not run. */
 export function liveOf(context: Context, instance: InstanceRecord): Live {
   const live = context.live.get(instance.sandboxId);

@@ -1,7 +1,7 @@
 import { GantryError } from "../model/errors.ts";
 import type { InstanceRecord } from "../model/instance.ts";
 import type { PathStat, Supervisor } from "../ports/supervisor.ts";
-import { backendOf, type Context, instanceOf, isActive, liveOf, sandboxOf } from "./context.ts";
+import { backendOf, type Context, instanceOf, isActive, liveOf, planFacts, sandboxOf } from "./context.ts";
 import { volumeFolders } from "./mounts.ts";
 import { complete, plan } from "./plan/plan.ts";
 
@@ -93,7 +93,7 @@ async function offline<T>(
     );
   const sandbox = sandboxOf(context, record);
   const image = await context.images.byDigest(record.imageDigest);
-  const planned = plan(record, image.config, context.limitFacts);
+  const planned = plan(record, image.config, planFacts(context, record.config.isolation));
   const folders = await volumeFolders(context, record, planned, image);
   const { hostMounts } = complete(planned, folders, undefined);
   const backend = backendOf(context, sandbox);

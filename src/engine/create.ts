@@ -5,7 +5,7 @@ import { GantryError } from "../model/errors.ts";
 import { checkName, newId, shortId } from "../model/ids.ts";
 import type { InstanceConfig, InstanceRecord, SandboxRecord } from "../model/instance.ts";
 import type { Refusal } from "../ports/isolation.ts";
-import { type Context, emit } from "./context.ts";
+import { type Context, emit, planFacts } from "./context.ts";
 import { failpoint } from "./failpoint.ts";
 import { checkBinds } from "./mounts.ts";
 import { randomName } from "./names.ts";
@@ -31,7 +31,11 @@ export async function create(
   context.images.lease(image, lease);
   await using undo = new Undo();
   const id = newId();
-  const planned = plan({ id, project, sandboxId: id, config }, image.config, context.limitFacts);
+  const planned = plan(
+    { id, project, sandboxId: id, config },
+    image.config,
+    planFacts(context, config.isolation),
+  );
   checkBinds(planned);
 
   // A sandbox's record without an instance's is a creation under way: a crash is undone from it.

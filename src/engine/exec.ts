@@ -2,7 +2,7 @@ import { GantryError } from "../model/errors.ts";
 import { newId } from "../model/ids.ts";
 import type { ExecConfig, ExecView } from "../ports/engine.ts";
 import type { Session } from "../ports/supervisor.ts";
-import { type Context, emit, instanceOf, liveOf } from "./context.ts";
+import { type Context, emit, instanceOf, liveOf, planFacts } from "./context.ts";
 import { execProcess } from "./plan/exec.ts";
 import { mergeEnv } from "./plan/merge.ts";
 import { RelaySession } from "./relay.ts";
@@ -71,10 +71,15 @@ export async function startExec(context: Context, project: string, exec: string)
   };
   try {
     const { pid, session } = await live.supervisor.exec(record.id, exec, {
-      process: execProcess(record.config, entry.config, {
-        env: mergeEnv(effective.env, entry.config.tty ? ["TERM=xterm"] : [], entry.config.env),
-        cwd: entry.config.workdir ?? effective.workdir,
-      }),
+      process: execProcess(
+        record.config,
+        entry.config,
+        {
+          env: mergeEnv(effective.env, entry.config.tty ? ["TERM=xterm"] : [], entry.config.env),
+          cwd: entry.config.workdir ?? effective.workdir,
+        },
+        planFacts(context, record.config.isolation).capabilities,
+      ),
       user: entry.config.user ?? effective.user,
       openStdin: entry.config.openStdin,
     });

@@ -8,6 +8,7 @@ import {
   emit,
   instanceOf,
   isActive,
+  planFacts,
   sandboxOf,
   update,
   updateSandbox,
@@ -62,7 +63,7 @@ async function run(context: Context, before: InstanceRecord, undo: Undo): Promis
   const image = await context.images.byDigest(before.imageDigest);
   await using lease = new Undo();
   context.images.lease(image, lease);
-  const planned = plan(before, image.config, context.limitFacts);
+  const planned = plan(before, image.config, planFacts(context, before.config.isolation));
   checkBinds(planned);
   mark("plan");
 

@@ -59,6 +59,8 @@ export interface IsolationBackend {
   facts(): Promise<IsolationFacts>;
   /** Pure: what of this configuration cannot hold here. Empty when all can. */
   refusals(config: InstanceConfig): Refusal[];
+  /** Capabilities that this wall has to give, by name; absent: all that Linux knows. */
+  capabilities?(): ReadonlySet<string>;
   /** Makes the writable layer; idempotent. */
   createLayer(instance: InstanceRecord, image: ImageSource): Promise<void>;
   /** Removes the writable layer and whatever else the instance has on disk here; idempotent. */

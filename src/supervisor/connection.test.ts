@@ -5,6 +5,7 @@ import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { encodeFrame, encodeJson, FrameType } from "../lib/frame.ts";
+import type { GantryError } from "../model/errors.ts";
 import { ask, request } from "./connection.ts";
 import { isAlive, killProcess, startTimeOf, waitGone } from "./process.ts";
 import { createSupervisors } from "./supervisors.ts";
@@ -60,7 +61,7 @@ test("a guest's error cannot move a terminal, forge lines, be long or claim succ
   using there = await peer((socket) =>
     socket.write(encodeJson(FrameType.reply, { error: { code: "invalid", message, exitStatus: 256 } })),
   );
-  const error = await ask(there.folder, { op: "start" }).catch((thrown) => thrown);
+  const error: GantryError = await ask(there.folder, { op: "start" }).catch((thrown) => thrown);
   expect(error.message).toStartWith("]0;owned first second 2Jxxx");
   expect(error.message.length).toBeLessThanOrEqual(4096);
   expect(error.exitStatus).toBeUndefined();

@@ -8,8 +8,9 @@ export function execProcess(
   config: Pick<InstanceConfig, "capAdd" | "capDrop" | "noNewPrivileges">,
   exec: Pick<ExecConfig, "args" | "tty">,
   merged: { env: string[]; cwd: string },
+  available?: ReadonlySet<string>,
 ): RuntimeProcess {
-  const set = capabilities(config.capAdd, config.capDrop);
+  const set = capabilities(config.capAdd, config.capDrop, available);
   return {
     terminal: exec.tty,
     user: { uid: 0, gid: 0 },

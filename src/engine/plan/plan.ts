@@ -48,7 +48,12 @@ export function plan(
   const { config } = instance;
   const effective = merge(instance, image);
   const wanted = wantedMounts(config, image);
-  const draft: Draft = { config, effective, resources: limitResources(config.limits, facts) };
+  const draft: Draft = {
+    config,
+    effective,
+    resources: limitResources(config.limits, facts),
+    ...(facts.capabilities && { available: facts.capabilities }),
+  };
   return {
     effective,
     oci: rules.reduce((spec, rule) => rule(spec, draft), emptySpec()),

@@ -8,6 +8,8 @@ export interface LimitFacts {
   swapLimit: boolean;
   /** CPUs there are. */
   cpus: number;
+  /** Capabilities that the wall has to give; absent: all. */
+  capabilities?: ReadonlySet<string>;
 }
 
 const period = 100_000;

@@ -9,6 +9,7 @@ export interface Draft {
   config: InstanceConfig;
   effective: Effective;
   resources: Omit<RuntimeSpec["linux"]["resources"], "devices">;
+  available?: ReadonlySet<string>;
 }
 
 /** One step from an empty specification to the whole one. */
@@ -32,8 +33,8 @@ export const applyRoot: Rule = (spec, { config }) => ({
   root: { ...spec.root, readonly: config.readOnlyRootfs },
 });
 
-export const applyCapabilities: Rule = (spec, { config }) => {
-  const set = capabilities(config.capAdd, config.capDrop);
+export const applyCapabilities: Rule = (spec, { config, available }) => {
+  const set = capabilities(config.capAdd, config.capDrop, available);
   return {
     ...spec,
     process: {

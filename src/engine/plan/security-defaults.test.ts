@@ -45,4 +45,11 @@ describe("capabilities", () => {
       knownCapabilities.filter((name) => name !== "CAP_SYS_ADMIN"),
     );
   });
+
+  test("what the wall lacks is left out unless it was asked for by name", () => {
+    const available = new Set(knownCapabilities.filter((name) => !/SYS_RESOURCE|MKNOD/.test(name)));
+    expect(capabilities(["ALL"], [], available)).toEqual([...available]);
+    expect(capabilities([], [], available)).not.toContain("CAP_MKNOD");
+    expect(capabilities(["SYS_RESOURCE"], [], available)).toContain("CAP_SYS_RESOURCE");
+  });
 });

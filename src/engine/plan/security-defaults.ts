@@ -1,15 +1,8 @@
+import { knownCapabilities } from "../../model/capabilities.ts";
 import { GantryError } from "../../model/errors.ts";
 import type { RuntimeSpec } from "../../model/oci.ts";
 
-/** All capabilities of Linux 6, in the kernel's order. */
-export const knownCapabilities: readonly string[] = `
-  CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
-  NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
-  SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
-  MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE`
-  .trim()
-  .split(/\s+/)
-  .map((name) => `CAP_${name}`);
+export { knownCapabilities };
 
 /** What a workload's root has unless the user says otherwise: Docker's set. */
 export const defaultCapabilities: readonly string[] = `
@@ -35,15 +28,22 @@ export function normalizeCapability(name: string): string {
 /**
  * The capabilities of a workload, in the kernel's order. As in Docker: adding ALL takes everything but what is dropped;
  * dropping ALL leaves what is added; otherwise the default set less what is dropped, and what is added wins.
+ * `available`: what the wall has to give (absent: all). What was not asked for by name is left out without it.
  */
-export function capabilities(capAdd: readonly string[], capDrop: readonly string[]): string[] {
+export function capabilities(
+  capAdd: readonly string[],
+  capDrop: readonly string[],
+  available?: ReadonlySet<string>,
+): string[] {
   const added = new Set(capAdd.map(normalizeCapability));
   const dropped = new Set(capDrop.map(normalizeCapability));
   const base = dropped.has("ALL") ? [] : defaultCapabilities.filter((name) => !dropped.has(name));
   const wanted = added.has("ALL")
     ? new Set(knownCapabilities.filter((name) => !dropped.has(name)))
     : new Set([...base, ...added]);
-  return knownCapabilities.filter((name) => wanted.has(name));
+  return knownCapabilities.filter(
+    (name) => wanted.has(name) && (!available || available.has(name) || added.has(name)),
+  );
 }
 
 /** Nothing can be read there: the host's hardware and keys. */
