@@ -61,7 +61,7 @@ test("a guest's error cannot move a terminal, forge lines, be long or claim succ
   using there = await peer((socket) =>
     socket.write(encodeJson(FrameType.reply, { error: { code: "invalid", message, exitStatus: 256 } })),
   );
-  const error: GantryError = await ask(there.folder, { op: "start" }).catch((thrown) => thrown);
+  const error = (await ask(there.folder, { op: "start" }).catch((thrown) => thrown)) as GantryError;
   expect(error.message).toStartWith("]0;owned first second 2Jxxx");
   expect(error.message.length).toBeLessThanOrEqual(4096);
   expect(error.exitStatus).toBeUndefined();
