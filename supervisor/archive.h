@@ -66,3 +66,8 @@ struct archive_result {
  */
 int archive_read_tar(int root, const char *dest, int in_fd, const struct archive_limits *limits, unsigned flags,
                      struct archive_result *result, struct error *error);
+
+struct archive_below;
+/* The same for a layer: missing parents, and the destination itself, are as the layers `below` have them. */
+int archive_read_layer(int root, const char *dest, int in_fd, const struct archive_limits *limits, unsigned flags,
+                       const struct archive_below *below, struct archive_result *result, struct error *error);

@@ -43,13 +43,29 @@ void place_remember(struct place *place, const char *name, int fd) {
   place->cached_fd = fd;
 }
 
+/* In a stack of layers the topmost folder gives owner and mode: one that was only implied must not change them. */
+static int inherit(const struct place *place, int fd, const char *path, struct error *error) {
+  struct stat facts;
+  /* 0755, root, also in a folder that would hand its group on. */
+  if (!archive_below_find(place->below, path, &facts)) facts = (struct stat){.st_mode = 0755};
+  if (fchown(fd, facts.st_uid, facts.st_gid) < 0 || fchmod(fd, facts.st_mode & 07777) < 0)
+    return error_errno(error, "folder %s cannot be made like the one below", path);
+  return 0;
+}
+
+int place_inherit_dest(struct place *place, struct error *error) { return inherit(place, place->dest, "", error); }
+
 /* Makes the folder `path`, whose parents are there. */
 static int make_parent(struct place *place, const char *path, struct error *error) {
   const char *leaf;
   cleanup_fd int parent = path_open_parent(place->dest, path, &leaf, place->rule);
   if (parent < 0) return error_errno(error, "the parents of %s cannot be opened", path);
   cleanup_fd int fd = -1;
-  if (mkdirat(parent, leaf, 0755) == 0) return 0;
+  if (mkdirat(parent, leaf, 0755) == 0) {
+    if (!place->below) return 0;
+    fd = openat(parent, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? error_errno(error, "folder %s cannot be opened", path) : inherit(place, fd, path, error);
+  }
   if (errno != EEXIST) return error_errno(error, "folder %s cannot be made", path);
   struct stat there;
   if (!(place->flags & ARCHIVE_WHITEOUTS) || fstatat(parent, leaf, &there, AT_SYMLINK_NOFOLLOW) < 0 ||

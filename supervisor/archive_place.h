@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "archive.h"
+#include "archive_below.h"
 #include "archive_path.h"
 
 /* A folder's time, set when nothing is put into it any more. */
@@ -17,6 +18,7 @@ struct place {
   int dest;
   enum path_rule rule;
   unsigned flags;
+  const struct archive_below *below; /* NULL: nothing */
   /* The folder last used, so that its many entries cost one look-up; fd -1: none. */
   char *cached;
   int cached_fd;
@@ -31,6 +33,9 @@ void place_close(struct place *place);
 /* The folder that `name` goes into, made if it is missing; `*leaf` points into `name`. The descriptor stays the
  * place's own, valid until the next call. */
 int place_parent(struct place *place, const char *name, const char **leaf, struct error *error);
+
+/* Gives the destination itself the owner and mode that it has in the layers below. */
+int place_inherit_dest(struct place *place, struct error *error);
 
 /* Takes away what is at `leaf`, so that something else can be there. With `for_folder` the newcomer is a folder. */
 int place_clear(struct place *place, int parent, const char *leaf, int for_folder, struct error *error);

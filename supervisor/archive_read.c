@@ -152,6 +152,11 @@ static int read_entries(struct place *place, struct tar_reader *reader, struct a
 
 int archive_read_tar(int root, const char *dest, int in_fd, const struct archive_limits *limits, unsigned flags,
                      struct archive_result *result, struct error *error) {
+  return archive_read_layer(root, dest, in_fd, limits, flags, NULL, result, error);
+}
+
+int archive_read_layer(int root, const char *dest, int in_fd, const struct archive_limits *limits, unsigned flags,
+                       const struct archive_below *below, struct archive_result *result, struct error *error) {
   struct archive_result unwanted;
   struct tar_reader reader = {.source = read_source,
                               .arg = &in_fd,
@@ -162,6 +167,8 @@ int archive_read_tar(int root, const char *dest, int in_fd, const struct archive
   *result = (struct archive_result){0};
   mode_t mask = umask(0);
   int done = place_open(&place, root, dest, flags, error);
+  place.below = below;
+  if (done == 0 && below) done = place_inherit_dest(&place, error);
   if (done == 0) done = tar_reader_open(&reader, error);
   if (done == 0) done = read_entries(&place, &reader, result, error);
   tar_reader_close(&reader);

@@ -36,16 +36,18 @@ export async function ingest(
     for (const image of images) {
       releases.push(store.pins.hold(image.descriptor.digest));
       const diffIds = image.config.rootfs.diff_ids;
+      const lower: string[] = [];
       for (const [at, layer] of image.manifest.layers.entries()) {
         const diffId = diffIds[at] as string;
         const staged = image.blobs.get(layer.digest) as StagedFile;
         progress?.({ step: "unpacking layers", done: at, total: diffIds.length });
         releases.push(store.pins.hold(diffId));
-        await store.layers.ensure(
+        const { path } = await store.layers.ensure(
           diffId,
           () => decompressed(fileBytes(staged.path), `layer ${layer.digest}`),
-          { made: () => made.layers.push(diffId), needsEnd: image.needsEnd ?? false },
+          { made: () => made.layers.push(diffId), needsEnd: image.needsEnd ?? false, lower },
         );
+        lower.unshift(path);
       }
     }
     progress?.({ step: "storing" });

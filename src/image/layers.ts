@@ -66,20 +66,21 @@ export class Layers {
   /**
    * The unpacked layer, made from `tar` (uncompressed) when it is not there; callers at the same time share one
    * unpacking. `made` is called when it was. The tar's end mark may be missing, as some writers leave it, where a
-   * digest given from outside vouches for the whole; `needsEnd` says that none does.
+   * digest given from outside vouches for the whole; `needsEnd` says that none does. `lower`: trees of the layers below,
+   * topmost first, which tell how folders look that the tar only implies (a layer that is there already stays as it is).
    * Throws `corrupt` when the tar is damaged or is not `diffId`.
    */
   async ensure(
     diffId: string,
     tar: () => AsyncIterable<Uint8Array>,
-    options: { made?: () => void; needsEnd?: boolean } = {},
+    options: { made?: () => void; needsEnd?: boolean; lower?: readonly string[] } = {},
   ): Promise<Layer> {
     const release = this.pins.hold(diffId);
     try {
       return await this.#lock.run(diffId, async () => {
         const there = await this.find(diffId);
         if (there !== undefined) return there;
-        const temporary = await this.#unpack(tar(), options.needsEnd ?? false);
+        const temporary = await this.#unpack(tar(), options.needsEnd ?? false, options.lower ?? []);
         return this.#keep(temporary, diffId, options.made);
       });
     } finally {
@@ -87,7 +88,7 @@ export class Layers {
     }
   }
 
-  async #unpack(tar: AsyncIterable<Uint8Array>, needsEnd: boolean): Promise<Layer> {
+  async #unpack(tar: AsyncIterable<Uint8Array>, needsEnd: boolean, lower: readonly string[]): Promise<Layer> {
     const path = join(this.folder, `.tmp-${randomBytes(8).toString("hex")}`);
     const tree = join(path, "fs");
     const hash = createHash("sha256");
@@ -122,6 +123,7 @@ export class Layers {
         "--whiteouts",
         "--sync",
         ...(needsEnd ? [] : ["--end-optional"]),
+        ...lower.flatMap((below) => ["--lower", below]),
       ];
       await failing("unpacking a layer", () => this.supervisors.oneShot(args, hashed()));
       if (sourceError !== undefined) throw sourceError;

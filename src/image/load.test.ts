@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { ErrorCode } from "../model/errors.ts";
 import { createImages } from "./index.ts";
@@ -350,4 +350,29 @@ test("what is saved twice is the same", async () => {
   }
   expect((await refusal(images.save(project, ["nope"], "oci-archive"))).code).toBe("not_found");
   expect((await refusal(images.save(project, [], "oci-archive"))).code).toBe("invalid");
+});
+
+test("a folder that a layer only implies looks as in the layers below", async () => {
+  using base = temporary();
+  const images = createImages({ paths: { root: base.path }, supervisors });
+  const bottom = tarOf(
+    tarFile({ name: "tmp/old" }, ""),
+    [tarHeader({ name: "tmp/", type: "folder", mode: 0o1777 })],
+    [tarHeader({ name: "./", type: "folder", mode: 0o711 })],
+  );
+  const top = tarOf(tarFile({ name: "tmp/new" }, ""));
+  const config = configOf([`sha256:${sha(bottom)}`, `sha256:${sha(top)}`]);
+  const files: Files = new Map<string, string | Uint8Array>([
+    ["bottom.tar", bottom],
+    ["top.tar", top],
+    ["config.json", config],
+    [
+      "manifest.json",
+      JSON.stringify([{ Config: "config.json", RepoTags: ["a:1"], Layers: ["bottom.tar", "top.tar"] }]),
+    ],
+  ]);
+  await images.load(project, parts(pack(files)));
+  const [path] = await (await images.resolve(project, "a:1")).layers();
+  expect(statSync(join(path as string, "tmp")).mode & 0o7777).toBe(0o1777);
+  expect(statSync(path as string).mode & 0o7777).toBe(0o711);
 });

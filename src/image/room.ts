@@ -54,7 +54,8 @@ export class ImageRoom implements Images {
         const paths: string[] = [];
         for (const [at, descriptor] of manifest.layers.entries()) {
           const tar = () => decompressed(store.blobs.stream(descriptor), `layer ${descriptor.digest}`);
-          paths.unshift((await store.layers.ensure(diffIds[at] as string, tar)).path);
+          const { path } = await store.layers.ensure(diffIds[at] as string, tar, { lower: paths });
+          paths.unshift(path);
         }
         return paths;
       });

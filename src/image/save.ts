@@ -47,13 +47,15 @@ async function* dockerArchive(store: Store, images: readonly Saved[]): AsyncGene
   for (const { digest, names } of images) {
     const { manifest, config } = await store.documents(digest);
     const diffIds = config.rootfs.diff_ids;
+    const lower: string[] = [];
     for (const [at, descriptor] of manifest.layers.entries()) {
       const diffId = diffIds[at] as string;
-      if (written.has(diffId)) continue;
-      written.add(diffId);
       const tar = () => decompressed(store.blobs.stream(descriptor), `layer ${descriptor.digest}`);
       // The member's header wants the size before the data; an unpacked layer remembers it.
-      const { tarBytes } = await store.layers.ensure(diffId, tar);
+      const { tarBytes, path } = await store.layers.ensure(diffId, tar, { lower });
+      lower.unshift(path);
+      if (written.has(diffId)) continue;
+      written.add(diffId);
       yield* tarMember({ name: `${hexOf(diffId)}.tar`, size: tarBytes }, tar());
     }
     const configName = `${hexOf(manifest.config.digest)}.json`;
