@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "check.h"
 #include "util.h"
@@ -87,6 +89,23 @@ static void hostile_files(void) {
   unlinkat(root, "etc/passwd", 0);
 }
 
+/* A device in the place of a file is not even opened. */
+static void devices(void) {
+  if (geteuid() != 0) return;
+  CHECK(unlinkat(root, "etc/passwd", 0) == 0 || errno == ENOENT);
+  CHECK(mknodat(root, "etc/passwd", S_IFCHR | 0666, makedev(1, 3)) == 0);
+  cleanup_free char *path = xprintf("%s/etc/passwd", folder);
+  cleanup_fd int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  CHECK(watch >= 0 && inotify_add_watch(watch, path, IN_OPEN) >= 0);
+  expect("root", "invalid");
+  expect("5", "5:0:/:0");
+  char event[512];
+  CHECK(read(watch, event, sizeof event) < 0 && errno == EAGAIN);
+  close(open(path, O_RDONLY)); /* the watch does see it */
+  CHECK(read(watch, event, sizeof event) > 0);
+  CHECK(unlinkat(root, "etc/passwd", 0) == 0);
+}
+
 static void folders(void) {
   struct error error = {0};
   struct stat made;
@@ -122,6 +141,7 @@ int main(void) {
   CHECK(root >= 0 && mkdirat(root, "etc", 0755) == 0);
   names_and_numbers();
   hostile_files();
+  devices();
   folders();
   cleanup_free char *command = xprintf("rm -rf %s", folder);
   return system(command) == 0 ? 0 : 1;
