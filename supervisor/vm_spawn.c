@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -37,10 +39,13 @@ static int drop_privileges(const struct vm_config *config, struct error *error) 
   return 0;
 }
 
-/* SIGKILL when the shim dies, also if it died before this. */
-static int die_with(pid_t shim, struct error *error) {
+/* SIGKILL when the shim dies, also if it died before this: then nobody reads `report` (a parent in another pid
+   namespace has no pid here to compare). */
+static int die_with_shim(int report, struct error *error) {
+  struct pollfd reader = {.fd = report};
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return error_errno(error, "set the death signal");
-  return getppid() == shim ? 0 : error_set(error, "canceled", "the supervisor has died");
+  if (poll(&reader, 1, 0) < 0) return error_errno(error, "look for the supervisor");
+  return reader.revents & POLLERR ? error_set(error, "canceled", "the supervisor has died") : 0;
 }
 
 static int place_descriptors(const struct vm_descriptors *descriptors, int output, struct error *error) {
@@ -60,7 +65,7 @@ static int place_descriptors(const struct vm_descriptors *descriptors, int outpu
 }
 
 static int run_qemu(const struct vm_config *config, const struct vm_cgroup *cgroup,
-                    const struct vm_descriptors *descriptors, int output, pid_t shim, struct error *error) {
+                    const struct vm_descriptors *descriptors, int output, int report, struct error *error) {
   static char *environment[] = {"LANG=C", NULL};
   if (vm_cgroup_enter(cgroup, getpid()) < 0) return error_errno(error, "enter cgroup %s", config->cgroup);
   if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
@@ -72,13 +77,13 @@ static int run_qemu(const struct vm_config *config, const struct vm_cgroup *cgro
       limit(RLIMIT_FSIZE, (rlim_t)config->file_limit, error) < 0)
     return -1;
   umask(077);
-  if (drop_privileges(config, error) < 0 || die_with(shim, error) < 0) return -1;
+  if (drop_privileges(config, error) < 0 || die_with_shim(report, error) < 0) return -1;
   execve(config->qemu[0], config->qemu, environment);
   return error_errno(error, "run %s", config->qemu[0]);
 }
 
 static int run_virtiofsd(const struct vm_config *config, const struct vm_cgroup *cgroup, int listener, int output,
-                         pid_t shim, struct error *error) {
+                         int report, struct error *error) {
   cleanup_free char *source = xprintf("source=%s/shares", config->folder);
   cleanup_free char *socket = xprintf("--fd=%d", 3);
   char *const argv[] = {(char *)config->virtiofsd, socket, "-f", "-o", source, "-o",
@@ -95,7 +100,7 @@ static int run_virtiofsd(const struct vm_config *config, const struct vm_cgroup 
   if (limit(RLIMIT_CORE, 0, error) < 0) return -1;
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return error_errno(error, "set no_new_privs");
   umask(0);
-  if (die_with(shim, error) < 0) return -1;
+  if (die_with_shim(report, error) < 0) return -1;
   execve(argv[0], argv, environment);
   return error_errno(error, "run %s", argv[0]);
 }
@@ -118,10 +123,11 @@ static pid_t wait_for_exec(pid_t pid, int *report, const char *what, struct erro
   return error_set(error, "internal", "%s did not start", what);
 }
 
-/* Forks; 0 in the child, which has `*report` to write its error to. */
-static pid_t fork_child(int report[2], struct error *error) {
+/* Forks into the new `namespaces`; 0 in the child, which has `*report` to write its error to. */
+static pid_t fork_child(uint64_t namespaces, int report[2], struct error *error) {
   if (pipe2(report, O_CLOEXEC) < 0) return error_errno(error, "make a pipe");
-  pid_t pid = fork();
+  struct clone_args arguments = {.flags = namespaces, .exit_signal = SIGCHLD};
+  pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
   if (pid < 0) {
     error_errno(error, "fork");
     close(report[0]);
@@ -149,11 +155,12 @@ static void report_and_exit(int fd, const struct error *error) {
 pid_t vm_spawn_qemu(const struct vm_config *config, const struct vm_cgroup *cgroup,
                     const struct vm_descriptors *descriptors, int output, struct error *error) {
   int report[2];
-  pid_t shim = getpid(), pid = fork_child(report, error);
+  /* Sees no other process, and so can signal or trace none: another engine's QEMU may have the same uid. */
+  pid_t pid = fork_child(CLONE_NEWPID, report, error);
   if (pid < 0) return -1;
   if (pid == 0) {
     struct error failure = {.code = "internal"};
-    run_qemu(config, cgroup, descriptors, output, shim, &failure);
+    run_qemu(config, cgroup, descriptors, output, report[1], &failure);
     report_and_exit(report[1], &failure);
   }
   pid = wait_for_exec(pid, &report[0], "QEMU", error);
@@ -164,11 +171,11 @@ pid_t vm_spawn_qemu(const struct vm_config *config, const struct vm_cgroup *cgro
 pid_t vm_spawn_virtiofsd(const struct vm_config *config, const struct vm_cgroup *cgroup, int listener, int output,
                          struct error *error) {
   int report[2];
-  pid_t shim = getpid(), pid = fork_child(report, error);
+  pid_t pid = fork_child(0, report, error);
   if (pid < 0) return -1;
   if (pid == 0) {
     struct error failure = {.code = "internal"};
-    run_virtiofsd(config, cgroup, listener, output, shim, &failure);
+    run_virtiofsd(config, cgroup, listener, output, report[1], &failure);
     report_and_exit(report[1], &failure);
   }
   pid = wait_for_exec(pid, &report[0], "virtiofsd", error);
