@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { exec } from "../lib/exec.ts";
 import { GantryError } from "../model/errors.ts";
@@ -9,6 +9,8 @@ import { failure } from "./failure.ts";
 import type { OneLayer } from "./import.ts";
 import { tarHeader } from "./tar-write.ts";
 
+/** Bytes that the smallest system takes while it is made: its tree, the layer's blob and the unpacked layer. */
+const leastSpace = 900 << 20;
 const fallbackSuite = "bookworm";
 const suitePattern = /^[a-z][a-z0-9.-]{0,39}$/;
 const packagePattern = /^[a-z0-9][a-z0-9.+-]{0,99}$/;
@@ -65,6 +67,13 @@ export async function debian(
   for (const name of include)
     if (!packagePattern.test(name))
       throw new GantryError("invalid", `package name ${JSON.stringify(name)} is malformed`);
+  // apt hangs on a full disk rather than fail, so the space is looked at first.
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize < leastSpace)
+    throw new GantryError(
+      "exhausted",
+      `bootstrapping Debian needs about ${leastSpace >> 20} MiB of space, and ${folder} has ${Math.floor((bavail * bsize) / (1 << 20))} MiB: free some, or choose another folder with --root`,
+    );
   const { id, codename } = await hostRelease();
   const mirrors = (id === "debian" ? await hostMirrors(codename) : undefined) ?? defaultMirrors;
   const sources = join(folder, "debian.sources");
