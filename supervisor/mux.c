@@ -238,6 +238,9 @@ static int on_stream(struct mux *mux, uint32_t id, uint8_t type, const uint8_t *
       stream->recv_credit -= length;
       return call(mux, stream, type, payload, length);
     case FRAME_EXIT:
+      /* It becomes the exit status of a client's command, where 256 would mean success. */
+      if (load_u32(payload) > 255) return broken(mux, "an exit status is not one");
+      /* fall through */
     case FRAME_CLOSE: {
       int result = call(mux, stream, type, payload, length);
       stream = mux_find(mux, id); /* the callback may have closed it itself */

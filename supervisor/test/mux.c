@@ -162,6 +162,8 @@ static void put(uint8_t *p, uint32_t length, uint32_t id, uint32_t type) {
   memcpy(p, words, 12);
 }
 
+static uint8_t payload_byte;
+
 /* Each of these from a guest ends the channel, with a reason. `reply` first answers stream 1. */
 static void hostile_frame(const char *expected, bool reply, uint32_t length, uint32_t id, uint32_t type) {
   static uint8_t frame[24 + MUX_WINDOW + 64];
@@ -173,6 +175,7 @@ static void hostile_frame(const char *expected, bool reply, uint32_t length, uin
     used = 12;
   }
   put(frame + used, length, id, type);
+  if (length < MUX_WINDOW + 64) memset(frame + used + 12, payload_byte, length);
   used += 12 + (length < MUX_WINDOW + 64 ? length : 0);
   /* Written in parts, read in between, as a stream may come. */
   int result = 1;
@@ -219,6 +222,8 @@ int main(void) {
   hostile_frame("more data", true, MUX_WINDOW + 1, 1, FRAME_STDOUT);
   hostile_frame("beyond the window", true, 4, 1, FRAME_CREDIT);
   hostile_frame("session's stream", true, 2, 1, FRAME_EVENT);
+  payload_byte = 1;
+  hostile_frame("exit status", true, 8, 1, FRAME_EXIT);
   cut_frame();
   puts("mux: ok");
   return 0;
