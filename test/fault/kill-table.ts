@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Failpoint, failpoints, failpointVictims } from "../../src/engine/failpoint.ts";
 import type { Isolation } from "../../src/model/isolation.ts";
 import { TestEngine } from "../lib/engine.ts";
-import type { Snapshot } from "../lib/oracle.ts";
+import { type Snapshot, settle, snapshot } from "../lib/oracle.ts";
 
 /** Brings the instance `name` to where the failpoint's verb begins, and runs the verb. Failures are expected. */
 async function strike(engine: TestEngine, wall: Isolation, point: Failpoint, name: string): Promise<void> {
@@ -35,16 +35,13 @@ async function strike(engine: TestEngine, wall: Isolation, point: Failpoint, nam
 export function killTable(wall: Isolation): void {
   const engine = new TestEngine({ failpoints: true });
   let before: Snapshot;
-  /** Without open files: the daemon is another one each time. */
-  const scope = () => ({ root: engine.root, run: engine.run, tag: engine.tag });
+  const scope = () => ({ ...engine.scope, restarts: true });
 
   beforeAll(async () => {
     await engine.start();
     await engine.ok("image", "bootstrap", "busybox");
     await engine.ok("run", "--rm", "--isolation", wall, "busybox", "true");
-    const { snapshot } = await import("../lib/oracle.ts");
-    before = snapshot({ ...scope(), daemon: undefined });
-    before.processes = before.processes.filter((line) => !line.includes("gantry daemon"));
+    before = snapshot(scope());
   }, 120_000);
   afterAll(() => engine[Symbol.asyncDispose](), 60_000);
 
@@ -70,7 +67,7 @@ export function killTable(wall: Isolation): void {
         const found = await engine.cli("inspect", name);
         if (found.status === 0) {
           const { Status } = JSON.parse(found.stdout)[0].State as { Status: string };
-          expect(["created", "running", "exited", "broken"]).toContain(Status);
+          expect(["created", "running", "exited", "dead"]).toContain(Status);
           if (Status === "running") expect(await engine.ok("exec", name, "echo", "alive")).toBe("alive");
           if (Status === "exited" || Status === "created") {
             await engine.ok("start", name);
@@ -80,9 +77,7 @@ export function killTable(wall: Isolation): void {
         }
         const volumes = (await engine.ok("volume", "ls", "-q")).split("\n").filter(Boolean);
         if (volumes.length > 0) await engine.ok("volume", "rm", ...volumes);
-        const { settle } = await import("../lib/oracle.ts");
-        const now = await settle(before, scope(), 5000);
-        expect(now.filter((line) => !line.includes("gantry daemon"))).toEqual([]);
+        expect(await settle(before, scope(), 15_000)).toEqual([]);
       }, 120_000);
     }
   }

@@ -1,16 +1,6 @@
 // A bed for VM tests: the real backend, supervisor program, guest and QEMU, without an engine around.
 import { execFileSync } from "node:child_process";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { complete, plan } from "../../src/engine/plan/plan.ts";
 import { createVmBackend } from "../../src/isolation/vm/index.ts";
@@ -32,7 +22,6 @@ import type { Attachment } from "../../src/ports/network.ts";
 import type { ExecSpec, ExitRecord, Session, Supervisor, Supervisors } from "../../src/ports/supervisor.ts";
 import { createSupervisors } from "../../src/supervisor/index.ts";
 
-const verdicts = join(tmpdir(), "gantry-vm-accelerator.json");
 const libexec = process.env.GANTRY_LIBEXEC ?? resolve(import.meta.dir, "../../build");
 
 /** A busybox image as an EROFS disk. */
@@ -78,8 +67,6 @@ export class Bed implements AsyncDisposable {
     if (own.libexec) this.paths.libexec = own.libexec;
     this.supervisors = createSupervisors({ paths: this.paths });
     this.backend = createVmBackend({ paths: this.paths, supervisors: this.supervisors });
-    // A probe of KVM takes seconds; its verdict names kernel, QEMU and boot, so another bed's is as good.
-    if (existsSync(verdicts)) cpSync(verdicts, join(this.paths.root, "vm/accelerator.json"));
     const disk = busyboxDisk(this.folder);
     this.#image = {
       name: "localhost/busybox:latest",
@@ -218,8 +205,6 @@ export class Bed implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const verdict = join(this.paths.root, "vm/accelerator.json");
-    if (existsSync(verdict)) cpSync(verdict, verdicts);
     for (const sandbox of this.#sandboxes) await this.backend.close(sandbox);
     rmSync(this.folder, { recursive: true, force: true });
   }

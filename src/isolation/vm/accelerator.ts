@@ -1,11 +1,10 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdir, readFile, stat } from "node:fs/promises";
+import { lstat, mkdir, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import Type from "typebox";
 import Value from "typebox/value";
 import { writeFileAtomic } from "../../lib/atomic.ts";
-import type { Paths } from "../../lib/paths.ts";
 import { type Accelerator, type Guest, kernelCommandLine } from "./guest.ts";
 
 const Verdict = Type.Object({
@@ -20,23 +19,46 @@ export type Verdict = Type.Static<typeof Verdict>;
 const probeLimit = 6_000;
 
 /**
- * Whether KVM runs our kernel here, found by running it: a /dev/kvm that exists proves nothing. The verdict is kept
- * under the root for this boot of the host, this QEMU and this guest.
+ * In front of the probe's QEMU: it dies with the thread that started it, and on its own CPU time if even that fails.
+ * A guest that spins under a broken KVM would outlive a killed engine for ever.
  */
-export async function probeAccelerator(paths: Paths, qemu: string, guest: Guest): Promise<Verdict> {
-  const file = join(paths.root, "vm", "accelerator.json");
+export const tied = [
+  ...["/usr/bin/setpriv", "--pdeathsig", "KILL", "--"],
+  ...["/usr/bin/prlimit", "--cpu=60", "--"],
+];
+
+/** Verdicts of this boot, for every engine of this machine: only root reaches them. */
+const verdictFolder = "/run/gantry-host";
+
+/**
+ * Whether KVM runs our kernel here, found by running it: a /dev/kvm that exists proves nothing. The verdict is kept
+ * for this boot of the host, this QEMU and this guest.
+ */
+export async function probeAccelerator(qemu: string, guest: Guest, folder = verdictFolder): Promise<Verdict> {
   const key = await probeKey(qemu, guest);
+  const file = join(folder, `accelerator-${key.slice(0, 16)}.json`);
   const known = await readVerdict(file);
   if (known?.key === key) return known;
   const reason = await whyNotKvm(qemu, guest);
   const verdict: Verdict = { key, accelerator: reason === "" ? "kvm" : "tcg", reason };
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  await writeFileAtomic(file, `${JSON.stringify(verdict)}\n`);
+  await keepVerdict(folder, file, verdict).catch((error: Error) =>
+    console.error(`gantry: the accelerator's verdict cannot be kept in ${folder}: ${error.message}`),
+  );
   return verdict;
 }
 
+async function keepVerdict(folder: string, file: string, verdict: Verdict): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await writeFileAtomic(file, `${JSON.stringify(verdict)}\n`);
+}
+
+/** Undefined when there is none, or one that somebody else could have written. */
 async function readVerdict(file: string): Promise<Verdict | undefined> {
   try {
+    for (const path of [dirname(file), file]) {
+      const { uid, mode } = await lstat(path);
+      if (uid !== process.getuid?.() || (mode & 0o022) !== 0) return undefined;
+    }
     const parsed: unknown = JSON.parse(await readFile(file, "utf8"));
     return Value.Check(Verdict, parsed) ? parsed : undefined;
   } catch {
@@ -64,7 +86,8 @@ async function whyNotKvm(qemu: string, guest: Guest): Promise<string> {
   const device = await stat("/dev/kvm").catch(() => undefined);
   if (!device) return "this host has no /dev/kvm";
   const began = Date.now();
-  const child = spawn(qemu, probeArguments(guest), { stdio: ["pipe", "pipe", "pipe"], env: { LANG: "C" } });
+  const [program, ...rest] = [...tied, qemu, ...probeArguments(guest)];
+  const child = spawn(program!, rest, { stdio: ["pipe", "pipe", "pipe"], env: { LANG: "C" } });
   let said = "";
   let complaint = "";
   const ended = Promise.withResolvers<string>();
@@ -92,7 +115,8 @@ async function whyNotKvm(qemu: string, guest: Guest): Promise<string> {
   const reason = await ended.promise;
   clearTimeout(timer);
   child.kill("SIGKILL");
-  await gone;
+  // A process that hangs in the kernel is waited for no longer than this.
+  await Promise.race([gone, new Promise((resolve) => setTimeout(resolve, 5_000).unref())]);
   return reason;
 }
 

@@ -37,7 +37,7 @@ export function createVmBackend({
     probing ??= (async () => {
       const guest = loadGuest(paths.libexec);
       const version = await qemuVersion();
-      return { guest, version, verdict: await probeAccelerator(paths, qemu, guest) };
+      return { guest, version, verdict: await probeAccelerator(qemu, guest) };
     })();
     probing.catch(() => {
       probing = undefined;
