@@ -26,10 +26,15 @@ static int channel(struct vm_descriptors *descriptors, int place, struct error *
   return pair[0];
 }
 
+/* Whoever touches a share would hang from now on, for ever: an end that is seen is better. */
 static void virtiofsd_died(void *context, int status) {
   struct vm *vm = context;
   vm->virtiofsd = 0;
-  if (vm->phase == VM_OPEN) complain("virtiofsd ended with status %d: the guest's shares are gone", exit_code_of(status));
+  if (vm->phase == VM_BOOTING) vm_boot_failed(vm, true, "virtiofsd ended with status %d", exit_code_of(status));
+  if (vm->phase != VM_OPEN) return;
+  vm_because(vm, "virtiofsd ended with status %d: the guest's shares are gone", exit_code_of(status));
+  complain("%s", vm->reason);
+  vm_close(vm, vm->reason, vm->config.poweroff_timeout);
 }
 
 static int start_virtiofsd(struct vm *vm, struct vm_descriptors *descriptors, int output, struct error *error) {

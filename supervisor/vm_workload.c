@@ -191,7 +191,7 @@ static void from_guest(struct vm_stream_owner *owner, uint8_t type, const uint8_
         break;
       }
       if (type == FRAME_EXIT)
-        ended(workload, (int32_t)load_u32(payload), load_u32(payload + 4) & 1, NULL);
+        ended(workload, (int32_t)load_u32(payload), load_u32(payload + 4) & 1, workload->vm->reason);
       else
         ended(workload, 255, false, "the guest closed the workload's stream");
       if (!vm_workload_any_running(workload->vm))

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeSync } from "node:fs";
 import { GantryError } from "../model/errors.ts";
 
 /** Set by `bun build --define`; absent when the sources run as they are. */
@@ -66,12 +66,18 @@ export function failpoint(name: Failpoint, supervisorPid?: number): void {
   if (!value) return;
   const chosen = parse(value);
   if (chosen.name !== name) return;
-  if (chosen.victim === "engine") process.kill(process.pid, "SIGKILL");
+  const struck = (pid: number) =>
+    writeSync(2, `gantry: failpoint ${name}: killing ${chosen.victim} ${pid}\n`);
+  if (chosen.victim === "engine") {
+    struck(process.pid);
+    process.kill(process.pid, "SIGKILL");
+  }
   if (supervisorPid === undefined) return;
   const pids = chosen.victim === "supervisor" ? [supervisorPid] : qemuChildren(supervisorPid);
   for (const pid of pids)
     try {
       process.kill(pid, "SIGKILL");
+      struck(pid);
     } catch {
       // it is gone already
     }

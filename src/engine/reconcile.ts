@@ -108,16 +108,16 @@ function adopt(
     ...(workload.pid !== undefined && { pid: workload.pid }),
   });
   if (record.state !== "stopping") return;
-  // The user asked for its end before the crash: it goes on, after the engine has begun to answer.
-  setTimeout(() => {
-    context.lock
-      .run(record.id, async () => {
+  // The user asked for its end before the crash: it goes on, when all rooms are reconciled.
+  context.ready.promise
+    .then(() =>
+      context.lock.run(record.id, async () => {
         const now = context.state.instances.get(record.id);
         if (now && now.generation === adopted.generation && isActive(now))
           await stopLocked(context, record.id);
-      })
-      .catch((error: Error) => report(`stopping ${record.name}`, error));
-  }, 0);
+      }),
+    )
+    .catch((error: Error) => report(`stopping ${record.name}`, error));
 }
 
 /** Nobody was told that it runs: it is undone, as if the start had failed. */

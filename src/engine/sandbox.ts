@@ -78,8 +78,9 @@ export function watch(context: Context, instance: InstanceRecord, supervisor: Su
   supervisor.closed
     .then(() => readExit(context, id, generation))
     .then(exit.resolve, () => exit.resolve(undefined));
-  exit.promise
-    .then((record) =>
+  // Not while the rooms are being reconciled: what is given back then would be taken for living.
+  Promise.all([exit.promise, context.ready.promise])
+    .then(([record]) =>
       context.closing ? undefined : context.lock.run(id, () => settle(context, id, generation, record)),
     )
     .catch((error: Error) => console.error(`gantry: settling the end of ${instance.name}: ${error.message}`));
@@ -92,6 +93,7 @@ const ExitFile = Type.Object({
   exitCode: Type.Integer({ minimum: 0, maximum: 255 }),
   oomKilled: Type.Boolean(),
   finishedAt: Type.Number(),
+  reason: Type.Optional(Type.String()),
 });
 
 /** The exit record that the supervisor left for this very start; undefined when there is none, or one of another start. */

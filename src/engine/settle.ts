@@ -37,13 +37,14 @@ export async function settle(
   failpoint("stop.after-network", sandbox.supervisor?.pid);
   const again = scheduleRestart(context, before, exit?.exitCode ?? 137);
   const { pid: _, error: __, ...rest } = instanceOf(context, id);
+  const reason = exit ? exit.reason : "its supervisor died; what ran in it was killed";
   const record: InstanceRecord = {
     ...rest,
     state: again ? "restarting" : "exited",
     exitCode: exit?.exitCode ?? 137,
     oomKilled: exit?.oomKilled ?? false,
     finishedAt: exit?.finishedAt ?? Date.now(),
-    ...(exit === undefined && { error: "its supervisor died; what ran in it was killed" }),
+    ...(reason && { error: reason }),
   };
   context.state.transaction(() => {
     context.state.instances.put(record);

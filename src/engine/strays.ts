@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { instanceFolder, type Paths, sandboxFolder } from "../lib/paths.ts";
@@ -7,31 +7,35 @@ import { type Isolation, isolations } from "../model/isolation.ts";
 import type { Context } from "./context.ts";
 import { processStartTime } from "./host.ts";
 
+/** In a supervisor's environment: its run folder. */
+const folderMark = "GANTRY_SANDBOX=";
+
 /** Ids, and what a probe of a wall leaves when it is cut off. */
 const idPattern = /^(probe-)?[0-9a-f]{12,64}$/;
 
-/** Supervisors of this engine that live now, by the log in their run folder that they hold open. One pass over /proc. */
+/** Supervisors of this engine that live now, by the run folder in their environment. One pass over /proc. */
 export function findSupervisors(paths: Paths): { sandboxId: string; pid: number; startTime: number }[] {
   const folders = `${dirname(sandboxFolder(paths, "x"))}/`;
   const found: { sandboxId: string; pid: number; startTime: number }[] = [];
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const pid = Number(name);
-    const log = supervisorLog(pid);
-    if (!log?.startsWith(folders)) continue;
-    const sandboxId = log.slice(folders.length).split("/")[0];
+    const folder = supervisorFolder(pid);
+    if (!folder?.startsWith(folders)) continue;
+    const sandboxId = folder.slice(folders.length).split("/")[0];
     const startTime = processStartTime(pid);
     if (sandboxId && startTime !== undefined) found.push({ sandboxId, pid, startTime });
   }
   return found;
 }
 
-/** Its standard error, when this is a supervisor and not a child of one, which has it from there. */
-function supervisorLog(pid: number): string | undefined {
+/** Set from its first moment on, and only for itself: its children get environments of their own. */
+function supervisorFolder(pid: number): string | undefined {
   try {
     const [program, mode] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
     if (!program?.endsWith("gantry-supervisor") || !isolations.includes(mode as Isolation)) return undefined;
-    return readlinkSync(`/proc/${pid}/fd/2`);
+    const environ = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
+    return environ.find((entry) => entry.startsWith(folderMark))?.slice(folderMark.length);
   } catch {
     return undefined; // it has ended meanwhile
   }

@@ -78,8 +78,8 @@ export class Firewall {
 
   /** Removes elements that are there with this very value; others are left alone. Idempotent. */
   async remove(elements: Element[]): Promise<void> {
-    const held = elements.filter(([set, key, value]) => this.#wanted[set].get(key) === value);
-    if (held.length > 0) await this.#changes.add({ add: [], remove: held });
+    // Which of them are there is known when their turn comes: an addition may still be waiting before it.
+    if (elements.length > 0 && this.#input) await this.#changes.add({ add: [], remove: elements });
   }
 
   /**

@@ -12,6 +12,7 @@ import type { Settings } from "./firewall.ts";
 import { forgetUdpFlows } from "./flows.ts";
 import { Ground, type Ready } from "./ground.ts";
 import { isOurLink, linkName, type Names, namesOf } from "./names.ts";
+import { waitForOrphans } from "./orphans.ts";
 import { PortTable } from "./ports.ts";
 import { elementsOf } from "./rules.ts";
 import { macOf } from "./subnet.ts";
@@ -155,6 +156,7 @@ class BridgeNetwork implements Network {
   }
 
   async reconcile(live: { project: string; attachment: Attachment; names: string[] }[]): Promise<void> {
+    await waitForOrphans();
     const { directory } = this.#ground;
     this.#attached.clear();
     this.#ports.clear();

@@ -1,10 +1,14 @@
 import { type ExecOptions, type ExecResult, exec } from "../lib/exec.ts";
 
+/** In the environment of each tool: the pid of the engine that it works for. */
+export const toolMark = "GANTRY_NETWORK_TOOL_OF";
+
 /** System folders come last on the PATH: a plain user's PATH lacks them. One language for messages. */
 const environment = (): NodeJS.ProcessEnv => ({
   ...process.env,
   PATH: `${process.env.PATH ?? ""}:/usr/sbin:/sbin:/usr/bin:/bin`,
   LC_ALL: "C",
+  [toolMark]: String(process.pid),
 });
 
 /** Runs a network tool; see `exec` for what it throws. */

@@ -23,7 +23,7 @@ export async function spawnSupervisor(
   const child = spawn(program, [mode], {
     cwd: "/",
     detached: true,
-    env: { PATH: path },
+    env: { PATH: path, GANTRY_SANDBOX: folder }, // by which a later engine finds it, however early this one dies
     stdio: ["pipe", "pipe", "ignore"],
   });
   let timer: Timer | undefined;

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type OracleScope, type Snapshot, settle, snapshot } from "./oracle.ts";
@@ -49,11 +49,13 @@ export class TestEngine implements AsyncDisposable {
   async start(env: Record<string, string> = {}): Promise<void> {
     // A killed engine's socket would make the first command start an engine of its own.
     rmSync(join(this.run, "gantry.sock"), { force: true });
+    const log = openSync(this.#log, "a", 0o600);
     const child = spawn(this.program, ["daemon"], {
       env: { ...process.env, ...this.env, ...env },
-      stdio: ["ignore", "ignore", process.env.GANTRY_TEST_VERBOSE ? "inherit" : "ignore"],
+      stdio: ["ignore", "ignore", process.env.GANTRY_TEST_VERBOSE ? "inherit" : log],
       detached: true,
     });
+    closeSync(log);
     this.#daemon = child;
     const until = Date.now() + 20_000;
     while (Date.now() < until) {
@@ -156,10 +158,14 @@ export class TestEngine implements AsyncDisposable {
     return await settle(before, this.scope, patience);
   }
 
-  /** The end of the daemon's log, for messages. */
+  get #log(): string {
+    return join(this.base, "daemon.log");
+  }
+
+  /** What the daemons have logged, in all. */
   log(): string {
     try {
-      return readFileSync(join(this.root, "daemon.log"), "utf8").slice(-2000);
+      return readFileSync(this.#log, "utf8");
     } catch {
       return "";
     }
