@@ -26,6 +26,9 @@ static int channel(struct vm_descriptors *descriptors, int place, struct error *
   return pair[0];
 }
 
+/* Time for the writable layer: the guest may hang on its shares. */
+enum { shareless_patience = 5000 };
+
 /* Whoever touches a share would hang from now on, for ever: an end that is seen is better. */
 static void virtiofsd_died(void *context, int status) {
   struct vm *vm = context;
@@ -34,7 +37,7 @@ static void virtiofsd_died(void *context, int status) {
   if (vm->phase != VM_OPEN) return;
   vm_because(vm, "virtiofsd ended with status %d: the guest's shares are gone", exit_code_of(status));
   complain("%s", vm->reason);
-  vm_close(vm, vm->reason, vm->config.poweroff_timeout);
+  vm_close(vm, vm->reason, shareless_patience);
 }
 
 static int start_virtiofsd(struct vm *vm, struct vm_descriptors *descriptors, int output, struct error *error) {

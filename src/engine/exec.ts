@@ -9,6 +9,8 @@ import { RelaySession } from "./relay.ts";
 import { viewOf } from "./view.ts";
 
 const limit = 4096;
+/** What an exec ends with when the supervisor is killed around it. */
+const killed = 137;
 /** Ended or never started ones are kept this long for whoever asks. */
 const keep = 5 * 60_000;
 
@@ -85,7 +87,12 @@ export async function startExec(context: Context, project: string, exec: string)
     });
     entry.pid = pid;
     emit(context, record, `exec_start: ${entry.config.args.join(" ").slice(0, 256)}`, { execID: exec });
-    const relay = new RelaySession({ drain: true, onExit: ended, onClose: () => ended(137) });
+    const relay = new RelaySession({
+      drain: true,
+      lostExit: killed,
+      onExit: ended,
+      onClose: () => ended(killed),
+    });
     relay.connect(session);
     return relay;
   } catch (error) {

@@ -78,6 +78,31 @@ test("a far end that does not read holds the client back", async () => {
   expect(accepted).toBeLessThan(3);
 });
 
+test("a far end that is lost between frames is told as an exit, once; amid one it is an end only", async () => {
+  const hello = encodeFrame(FrameType.stdout, Buffer.from("hello"));
+  for (const [sent, expected] of [
+    [hello, Buffer.concat([hello, exitFrame(137)])],
+    [Buffer.concat([hello, exitFrame(3)]), Buffer.concat([hello, exitFrame(3)])],
+    [hello.subarray(0, 14), hello.subarray(0, 14)],
+    [hello.subarray(0, 6), hello.subarray(0, 6)],
+  ] as const)
+    for (const loss of ["end", "destroy"] as const) {
+      const far = new Far();
+      const relay = new RelaySession({ drain: true, lostExit: 137 });
+      const got: Buffer[] = [];
+      const reading = (async () => {
+        for await (const chunk of relay) got.push(chunk as Buffer);
+      })();
+      relay.connect(far);
+      far.push(sent);
+      await turn();
+      if (loss === "end") far.push(null);
+      else far.destroy();
+      await reading;
+      expect(Buffer.concat(got).equals(expected)).toBe(true);
+    }
+});
+
 test("a client that goes away: attach lets go, exec is drained to its exit", async () => {
   const attached = new Far();
   const relay = new RelaySession();

@@ -1,5 +1,5 @@
 import { Duplex } from "node:stream";
-import { FrameType, frameHeaderSize } from "../lib/frame.ts";
+import { encodeFrame, FrameType, frameHeaderSize } from "../lib/frame.ts";
 import type { Session } from "../ports/supervisor.ts";
 
 export interface RelayOptions {
@@ -9,6 +9,8 @@ export interface RelayOptions {
   onClose?: () => void;
   /** When the client goes: give the far end an end of input and read on to its exit frame, throwing the rest away. */
   drain?: boolean;
+  /** The exit status that the client is told when the far end goes without one: its supervisor was killed. */
+  lostExit?: number;
 }
 
 /**
@@ -22,6 +24,7 @@ export class RelaySession extends Duplex {
   #pendingWrite: { chunk: Uint8Array; done: (error?: Error | null) => void } | undefined;
   #pendingFinal: (() => void) | undefined;
   #draining = false;
+  #outputEnded = false;
   #abandoned = false;
 
   constructor(options: RelayOptions = {}) {
@@ -42,16 +45,12 @@ export class RelaySession extends Duplex {
       this.#scanner.push(chunk);
       if (!this.#draining && !this.push(chunk)) far.pause();
     });
-    far.on("end", () => {
-      if (!this.destroyed) this.push(null);
-    });
+    far.on("end", () => this.#endOutput());
     far.on("error", () => {});
     far.on("close", () => {
       this.#options.onClose?.();
-      if (!this.destroyed) {
-        this.push(null);
-        this.#finishPending();
-      }
+      this.#endOutput();
+      if (!this.destroyed) this.#finishPending();
     });
     if (this.destroyed) this.#drain();
     else far.resume(); // it may have been handed over paused
@@ -64,6 +63,19 @@ export class RelaySession extends Duplex {
       far.end();
       this.#finishPending();
     }
+  }
+
+  #endOutput(): void {
+    if (this.#outputEnded || this.destroyed) return;
+    this.#outputEnded = true;
+    const { lostExit } = this.#options;
+    // Amid a frame nothing can be said any more.
+    if (lostExit !== undefined && this.#scanner.between && !this.#scanner.seen) {
+      const payload = Buffer.alloc(8);
+      payload.writeInt32LE(lostExit, 0);
+      this.push(encodeFrame(FrameType.exit, payload));
+    }
+    this.push(null);
   }
 
   /** There will never be a far end: the client sees an end, not an error. */
@@ -139,9 +151,16 @@ export class ExitScanner {
   readonly #header = Buffer.alloc(frameHeaderSize + 8);
   #have = 0;
   #skip = 0;
+  /** The exit frame has passed. */
+  seen = false;
 
   constructor(onExit: (exitCode: number, oomKilled: boolean) => void) {
     this.#onExit = onExit;
+  }
+
+  /** What has passed so far is whole frames. */
+  get between(): boolean {
+    return this.#have === 0 && this.#skip === 0;
   }
 
   push(chunk: Uint8Array): void {
@@ -158,12 +177,13 @@ export class ExitScanner {
       const length = this.#header.readUInt32LE(0);
       const isExit = this.#header.readUInt32LE(8) === FrameType.exit && length === 8;
       if (isExit && this.#have < frameHeaderSize + 8) continue;
-      if (isExit)
+      if (isExit) {
+        this.seen = true;
         this.#onExit(
           this.#header.readInt32LE(frameHeaderSize),
           (this.#header.readUInt32LE(frameHeaderSize + 4) & 1) === 1,
         );
-      else this.#skip = length;
+      } else this.#skip = length;
       this.#have = 0;
     }
   }

@@ -22,6 +22,8 @@ export interface RunOptions {
   cwd?: string;
   /** Milliseconds, 60,000 when absent. */
   timeout?: number;
+  /** Called with all standard output so far, each time that there is more. */
+  onOutput?: (text: string) => void;
 }
 
 const builds = resolve(import.meta.dir, "../../build");
@@ -99,7 +101,10 @@ export class TestEngine implements AsyncDisposable {
     const child = this.spawn(args, options);
     const out: Buffer[] = [];
     const err: Buffer[] = [];
-    child.stdout!.on("data", (part: Buffer) => out.push(part));
+    child.stdout!.on("data", (part: Buffer) => {
+      out.push(part);
+      options.onOutput?.(Buffer.concat(out).toString());
+    });
     child.stderr!.on("data", (part: Buffer) => err.push(part));
     child.stdin!.on("error", () => {});
     child.stdin!.end(options.input ?? "");

@@ -1,0 +1,3 @@
+import { killProcesses } from "./kill-processes.ts";
+
+killProcesses("container");
