@@ -5,9 +5,9 @@ import { GantryError } from "../model/errors.ts";
 import { checkName, newId, shortId } from "../model/ids.ts";
 import type { InstanceConfig, InstanceRecord, SandboxRecord } from "../model/instance.ts";
 import type { Refusal } from "../ports/isolation.ts";
+import { checkBinds, writableSources } from "./bind-sources.ts";
 import { type Context, emit, planFacts } from "./context.ts";
 import { failpoint } from "./failpoint.ts";
-import { checkBinds } from "./mounts.ts";
 import { randomName } from "./names.ts";
 import { instanceLabel, type Plan, plan } from "./plan/plan.ts";
 import { discardCreate } from "./remove.ts";
@@ -36,7 +36,7 @@ export async function create(
     image.config,
     planFacts(context, config.isolation),
   );
-  checkBinds(planned);
+  checkBinds(planned.binds, writableSources(planned.binds, context.state.instances.all()));
 
   // A sandbox's record without an instance's is a creation under way: a crash is undone from it.
   const sandbox: SandboxRecord = {

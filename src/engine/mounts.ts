@@ -1,30 +1,9 @@
-import { mkdirSync, statSync } from "node:fs";
 import { GantryError } from "../model/errors.ts";
 import type { InstanceRecord } from "../model/instance.ts";
 import type { ImageSource } from "../ports/image.ts";
 import type { Volume } from "../ports/volume.ts";
 import type { Context } from "./context.ts";
 import type { Plan } from "./plan/plan.ts";
-
-/** Makes missing bind sources where the user's `-v` asks for it. Throws `invalid` for those that `--mount` names. */
-export function checkBinds(planned: Plan): void {
-  for (const bind of planned.binds) {
-    if (statSync(bind.source, { throwIfNoEntry: false })) continue;
-    if (!bind.createSource)
-      throw new GantryError("invalid", `bind source ${bind.source} does not exist: make it first, or use -v`);
-    try {
-      mkdirSync(bind.source, { recursive: true, mode: 0o755 });
-    } catch (error) {
-      throw new GantryError(
-        "invalid",
-        `bind source ${bind.source} cannot be made: ${(error as Error).message}`,
-        {
-          cause: error,
-        },
-      );
-    }
-  }
-}
 
 /** Host folders of the instance's volumes by target; a new volume is filled from the image, once. */
 export async function volumeFolders(

@@ -2,6 +2,7 @@ import { Undo } from "../lib/undo.ts";
 import { GantryError } from "../model/errors.ts";
 import type { InstanceRecord, InstanceState } from "../model/instance.ts";
 import { connectHeld, dropHeld } from "./attach.ts";
+import { checkBinds, writableSources } from "./bind-sources.ts";
 import {
   backendOf,
   type Context,
@@ -14,7 +15,7 @@ import {
   updateSandbox,
 } from "./context.ts";
 import { failpoint } from "./failpoint.ts";
-import { checkBinds, volumeFolders } from "./mounts.ts";
+import { volumeFolders } from "./mounts.ts";
 import { complete, type Plan, plan } from "./plan/plan.ts";
 import { removeLocked } from "./remove.ts";
 import { forgetRestart } from "./restart-policy.ts";
@@ -64,7 +65,7 @@ async function run(context: Context, before: InstanceRecord, undo: Undo): Promis
   await using lease = new Undo();
   context.images.lease(image, lease);
   const planned = plan(before, image.config, planFacts(context, before.config.isolation));
-  checkBinds(planned);
+  checkBinds(planned.binds, writableSources(planned.binds, context.state.instances.all()));
   mark("plan");
 
   const { error: _, exitCode: __, finishedAt: ___, ...rest } = instanceOf(context, id);

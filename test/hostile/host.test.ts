@@ -1,7 +1,8 @@
 /** What a hostile workload, or another user of the host, finds when it looks around; against real containers and VMs. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { capabilitiesOf, knownCapabilities } from "../../src/model/capabilities.ts";
 import { eventually, TestEngine } from "../lib/engine.ts";
@@ -151,6 +152,50 @@ describe("container", () => {
     expect((await engine.cli("inspect", "-f", "{{.Config.Labels.a}}", "evil")).stdout).toContain(evil);
   });
 });
+
+test("a shared folder's link does not lead the next start out of it, behind either wall", async () => {
+  const shared = mkdtempSync(join(tmpdir(), "gt-shared-"));
+  try {
+    for (const wall of ["container", "vm"]) {
+      mkdirSync(join(shared, wall));
+      const binds = ["-v", `${shared}:/a`, "-v", `${shared}/${wall}:/b`];
+      await engine.ok(
+        "run",
+        "-d",
+        "--isolation",
+        wall,
+        "--name",
+        `link-${wall}`,
+        ...binds,
+        "busybox",
+        "sleep",
+        "1000",
+      );
+      await engine.ok("exec", `link-${wall}`, "sh", "-c", `mv /a/${wall} /a/old-${wall}; ln -s / /a/${wall}`);
+      await engine.ok("stop", "-t", "0", `link-${wall}`);
+      const refused = [
+        await engine.cli("start", `link-${wall}`),
+        await engine.cli(
+          "run",
+          "--rm",
+          "--isolation",
+          wall,
+          "-v",
+          `${shared}/${wall}/etc:/b:ro`,
+          "busybox",
+          "true",
+        ),
+      ];
+      for (const { status, stderr } of refused)
+        expect([status > 0, stderr]).toEqual([
+          true,
+          expect.stringContaining(`leads by a link from ${shared}`),
+        ]);
+    }
+  } finally {
+    rmSync(shared, { recursive: true });
+  }
+}, 120_000);
 
 describe("vm", () => {
   test("QEMU has its own uid, no rights, sees no process and only what it was given; it dies with its supervisor", async () => {
