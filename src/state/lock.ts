@@ -7,6 +7,9 @@ export interface RootLock {
   release(): void;
 }
 
+/** What nobody refers to is collected, and a collected database lets go of its lock. */
+const held = new Set<DatabaseSync>();
+
 /**
  * Takes the root for this engine alone. The lock is SQLite's exclusive lock on `engine.lock`: the kernel holds it for
  * this process, children do not inherit it, and it is gone when the process is, however it ends.
@@ -33,7 +36,13 @@ export function lockRoot(root: string): RootLock {
     );
   }
   writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 });
-  return { release: () => db.close() };
+  held.add(db);
+  return {
+    release() {
+      held.delete(db);
+      db.close();
+    },
+  };
 }
 
 function holder(pidFile: string): string {

@@ -113,8 +113,11 @@ test("a root has one engine; its lock dies with it", async () => {
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   await new Promise((resolve) => child.stdout.once("data", resolve));
-  expect(() => lockRoot(root)).toThrow(`pid ${child.pid}`);
-  child.kill("SIGKILL");
+  try {
+    expect(() => lockRoot(root)).toThrow(`pid ${child.pid}`);
+  } finally {
+    child.kill("SIGKILL");
+  }
   await new Promise((resolve) => child.once("exit", resolve));
   const lock = lockRoot(root);
   lock.release();
