@@ -20,19 +20,35 @@ const output = (argv: string[], env?: Record<string, string>): string =>
     stdio: ["ignore", "pipe", "pipe"],
   });
 
-const filterRules = (): string => {
-  try {
-    return output(["iptables-save"]);
-  } catch {
-    return "";
+/** Remembers the packet filter; the function it returns takes back what a peer put there. */
+function rememberRules(): () => void {
+  const tables = () => output(["nft", "list", "tables"]).split("\n").filter(Boolean);
+  const before = tables();
+  const rules = before.length > 0 ? output(["iptables-save"]) : "";
+  return () => {
+    for (const table of tables())
+      if (!before.includes(table) && !table.includes("gantry_"))
+        output(["nft", "delete", ...table.split(" ")]);
+    if (rules !== "") execFileSync("iptables-restore", { input: rules });
+  };
+}
+
+function unmountBelow(folder: string): void {
+  for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n").reverse()) {
+    const target = line.split(" ")[1];
+    if (target?.startsWith(`${folder}/`)) execFileSync("umount", ["-l", target]);
   }
-};
+}
+
+function deleteLinks(...names: string[]): void {
+  for (const name of names) if (existsSync(`/sys/class/net/${name}`)) output(["ip", "link", "del", name]);
+}
 
 /** Debian's dockerd with its data under `base`; its bridge, rules and sysctls are taken back at the end. */
 export async function docker(base: string): Promise<Peer> {
   const folder = join(base, "docker");
   mkdirSync(folder, { recursive: true });
-  const rules = filterRules();
+  const restoreRules = rememberRules();
   const socket = join(folder, "docker.sock");
   const daemon = spawn(
     "dockerd",
@@ -76,16 +92,9 @@ export async function docker(base: string): Promise<Peer> {
       const gone = new Promise((done) => daemon.once("exit", done));
       daemon.kill("SIGTERM");
       await gone;
-      for (const link of ["docker0"]) {
-        try {
-          output(["ip", "link", "del", link]);
-        } catch {} // it was not made, or went with the daemon
-      }
-      if (rules !== "") execFileSync("iptables-restore", { input: rules });
-      for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n").reverse()) {
-        const target = line.split(" ")[1];
-        if (target?.startsWith(`${folder}/`)) execFileSync("umount", ["-l", target]);
-      }
+      deleteLinks("docker0");
+      restoreRules();
+      unmountBelow(folder);
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -97,7 +106,7 @@ export function podman(base: string): Peer {
   mkdirSync(folder, { recursive: true });
   const policy = join(folder, "policy.json");
   writeFileSync(policy, '{"default":[{"type":"insecureAcceptAnything"}]}');
-  const rules = filterRules();
+  const restoreRules = rememberRules();
   const program = [
     "podman",
     "--root",
@@ -106,6 +115,9 @@ export function podman(base: string): Peer {
     join(folder, "run"),
     "--cgroup-manager",
     "cgroupfs",
+    // Debian's crun refuses a hybrid cgroup host and limits that the host cannot raise.
+    "--runtime",
+    "runc",
   ];
   return {
     name: "podman",
@@ -115,6 +127,9 @@ export function podman(base: string): Peer {
       ...program,
       "run",
       "--rm",
+      // Its defaults are above what this host may grant.
+      "--ulimit=nofile=1024:1024",
+      "--ulimit=nproc=1024:1024",
       ...(network === "none" ? ["--network", "none"] : []),
       "localhost/busybox:latest",
       "true",
@@ -124,13 +139,9 @@ export function podman(base: string): Peer {
         output([...program, "rm", "-af"]);
         output([...program, "rmi", "-af"]);
       } catch {} // the folder goes anyway
-      for (const link of ["cni-podman0", "podman0"])
-        if (existsSync(`/sys/class/net/${link}`)) output(["ip", "link", "del", link]);
-      if (rules !== "") execFileSync("iptables-restore", { input: rules });
-      for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n").reverse()) {
-        const target = line.split(" ")[1];
-        if (target?.startsWith(`${folder}/`)) execFileSync("umount", ["-l", target]);
-      }
+      deleteLinks("cni-podman0", "podman0");
+      restoreRules();
+      unmountBelow(folder);
       rmSync(folder, { recursive: true, force: true });
     },
   };
