@@ -37,7 +37,9 @@ function connect(): Api {
 
 async function verb(api: Api, chance: Chance): Promise<void> {
   const name = chance.pick(names);
-  const what = chance.below(12);
+  let what = chance.below(12);
+  // A VM lives long enough to be met.
+  if (isVm(name) && what >= 7 && what <= 9 && chance.below(4) > 0) what = 6;
   if (what < 3) {
     const restart = { name: chance.pick(["no", "no", "always"] as const), maxRetries: 0 };
     const autoRemove = restart.name === "no" && chance.below(4) === 0;
@@ -139,5 +141,8 @@ test(`${rounds} kills of the engine amid a crowd of verbs (seed ${seed})`, async
   }
   console.log(`found after the kills: ${JSON.stringify(seen)}`);
   // A run that never met a living instance behind either wall has shown nothing.
-  for (const wall of ["container", "vm"]) expect(seen[`${wall} running`] ?? 0).toBeGreaterThan(0);
+  for (const wall of ["container", "vm"])
+    expect(
+      ["running", "paused", "stopping"].map((state) => seen[`${wall} ${state}`] ?? 0).reduce((a, b) => a + b),
+    ).toBeGreaterThan(0);
 }, 900_000);
