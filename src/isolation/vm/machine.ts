@@ -45,7 +45,12 @@ export function qemuArguments(machine: Machine): string[] {
     ...["-kernel", "/guest/kernel", "-initrd", "/guest/initrd", "-append", machine.commandLine],
     ...["-chardev", `socket,id=qmp,fd=${descriptors.qmp}`, "-mon", "chardev=qmp,mode=control"],
     ...["-chardev", `socket,id=console,fd=${descriptors.console}`, "-serial", "chardev:console"],
-    ...["-chardev", `socket,id=agent,fd=${descriptors.agent}`, "-device", "virtio-serial-pci,max_ports=2,disable-legacy=on"],
+    ...[
+      "-chardev",
+      `socket,id=agent,fd=${descriptors.agent}`,
+      "-device",
+      "virtio-serial-pci,max_ports=2,disable-legacy=on",
+    ],
     ...["-device", "virtserialport,chardev=agent,name=gantry.agent"],
     ...machine.disks.flatMap(diskArguments),
     ...networkArguments(machine),
@@ -64,7 +69,10 @@ function diskArguments(disk: Disk, index: number): string[] {
   return [
     ...["-add-fd", `fd=${descriptors.disk + index},set=${index + 1}`],
     ...["-blockdev", JSON.stringify(node)],
-    ...["-device", `virtio-blk-pci,drive=${disk.serial},serial=${disk.serial},num-queues=1,disable-legacy=on`],
+    ...[
+      "-device",
+      `virtio-blk-pci,drive=${disk.serial},serial=${disk.serial},num-queues=1,disable-legacy=on`,
+    ],
   ];
 }
 
