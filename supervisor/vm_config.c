@@ -61,6 +61,7 @@ int vm_config_parse(struct vm_config *config, const char *text, size_t length, s
     return -1;
   config->mount = json_object_get(json, "mount");
   config->tap = want_string(json, "tap", NULL);
+  config->throwaway = want_bool(json, "throwaway", false);
   config->qemu = need_strings(json, "qemu", error);
   if (!config->qemu) return -1;
   if (!config->qemu[0]) return error_set(error, "invalid", "qemu must name a program");

@@ -49,6 +49,7 @@ struct vm_config {
   json_t *mount;     /* a `mount-rootfs` request for a sandbox that is opened for its files only, or NULL */
   int64_t boot_timeout, boot_cpu; /* an attempt ends after so many ms, or ms of QEMU's CPU time */
   int64_t boot_tries, poweroff_timeout /* ms */;
+  bool throwaway; /* the disks are not needed after the end: no sync */
 };
 
 /* Parses and checks; -1 with "invalid" naming the field. */

@@ -58,6 +58,10 @@ void vm_close(struct vm *vm, const char *reason, int64_t timeout) {
   if (vm->phase != VM_OPEN) return;
   vm->phase = VM_CLOSING;
   vm_because(vm, "%s", reason);
+  if (vm->config.throwaway) {
+    vm_kill(vm);
+    return;
+  }
   loop_timer(vm->loop, &vm->halt, timeout, out_of_time, vm);
   /* What processes get after SIGKILL; the rest of the time is for the disks. */
   int64_t patience = timeout / 2 < 2000 ? timeout / 2 : 2000;

@@ -43,6 +43,8 @@ export interface ShimConfig {
   bootTries: number;
   /** Milliseconds from the last workload's end until QEMU is killed. */
   poweroffTimeout: number;
+  /** Nothing that the guest has written is needed after its workload's end: QEMU is killed then, without a sync. */
+  throwaway: boolean;
 }
 
 /** What of the host the configuration depends on. */
@@ -115,6 +117,7 @@ export function shimConfig(paths: Paths, request: OpenRequest, host: HostFacts, 
     bootCpu: host.accelerator === "kvm" ? 10_000 : 30_000,
     bootTries: 2,
     poweroffTimeout: 15_000,
+    throwaway: instance.config.autoRemove && shares.length === 0,
   };
 }
 

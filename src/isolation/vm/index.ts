@@ -140,6 +140,7 @@ export function createVmBackend({
       try {
         const supervisor = await launch({
           ...config,
+          throwaway: false,
           mount: { op: "mount-rootfs", workload: instance.id, rootfs },
         });
         const { pid, startTime } = supervisor;
