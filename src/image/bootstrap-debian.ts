@@ -114,6 +114,25 @@ const stepPattern =
   /^I: ((?:running apt-get update|downloading|extracting|installing|cleaning|creating)[\w ,-]{0,80})/;
 const outputLimit = 64 << 10;
 
+/**
+ * Processes and mounts of its own: ended midway, it would leave both behind, for it waits for its apt for ever.
+ * They are gone with the wrapper, and that with the engine.
+ */
+const wrapper = [
+  ...["--pdeathsig", "KILL"],
+  ...[
+    "unshare",
+    "--mount",
+    "--propagation",
+    "private",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "--",
+  ],
+];
+
 async function* run(
   argv: string[],
   suite: string,
@@ -121,8 +140,11 @@ async function* run(
   progress?: Progress,
 ): AsyncGenerator<Uint8Array> {
   const env = { ...process.env, TMPDIR: folder, LC_ALL: "C.UTF-8", DEBIAN_FRONTEND: "noninteractive" };
-  // A session of its own: its apt and dpkg end with it.
-  const child = spawn("mmdebstrap", argv, { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+  const child = spawn("setpriv", [...wrapper, "mmdebstrap", ...argv], {
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
   let said = "";
   let line = "";
   child.stderr.on("data", (part: Buffer) => {
@@ -139,7 +161,7 @@ async function* run(
     child.once("error", (error: NodeJS.ErrnoException) =>
       reject(
         error.code === "ENOENT"
-          ? new GantryError("unavailable", "mmdebstrap is not installed; run ./scripts/setup")
+          ? new GantryError("unavailable", "setpriv is not installed; run ./scripts/setup")
           : error,
       ),
     );
@@ -154,18 +176,17 @@ async function* run(
     if (status !== 0) throw complaint(suite, said);
   } finally {
     if (running && child.pid !== undefined) {
-      // SIGTERM lets it unmount and remove its tree.
-      child.kill("SIGTERM");
-      const late = setTimeout(() => process.kill(-(child.pid as number), "SIGKILL"), 20_000);
+      child.kill("SIGKILL");
       child.stdout.resume();
       await ended.catch(() => {});
-      clearTimeout(late);
     }
   }
 }
 
 /** What mmdebstrap's output comes to in one line. */
 function complaint(suite: string, said: string): GantryError {
+  if (said.includes("failed to execute mmdebstrap"))
+    return new GantryError("unavailable", "mmdebstrap is not installed; run ./scripts/setup");
   const lines = said
     .split("\n")
     .filter(
