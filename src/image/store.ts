@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { KeyedLock } from "../lib/lock.ts";
 import type { Descriptor, ImageConfig, Manifest } from "../model/oci.ts";
@@ -117,9 +117,18 @@ export class Store {
     return freed;
   }
 
+  /** Out of the way at once, removed in time: half a Debian takes many seconds, and the engine is waited for. */
+  async #clearStaging(): Promise<void> {
+    const { folder } = this.layout;
+    await rename(join(folder, ".staging"), join(folder, `.left-${Date.now()}`)).catch(() => {});
+    const left = (await readdir(folder).catch(() => [])).filter((name) => name.startsWith(".left-"));
+    // What fails now is tried again at the next start.
+    void Promise.all(left.map((name) => removeTree(join(folder, name)))).catch(() => {});
+  }
+
   /** Clears what a crashed engine left half done. */
   async reconcile(): Promise<void> {
-    await removeTree(join(this.layout.folder, ".staging"));
+    await this.#clearStaging();
     await this.layout.reconcile();
     await this.layers.reconcile();
     await this.disks.reconcile();
