@@ -1,7 +1,9 @@
 import { afterAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { testConfig } from "../../src/engine/plan/plan.fixture.ts";
 import { sandboxFolder } from "../../src/lib/paths.ts";
+import type { InstanceConfig } from "../../src/model/instance.ts";
 import { ContainerBench, collect } from "./bench.ts";
 
 const bench = new ContainerBench();
@@ -185,4 +187,4 @@ test("facts: a runtime was found by running it", async () => {
   expect(bench.backend.refusals(box({}))).toEqual([]);
 });
 
-const box = (limits: object) => ({ limits }) as Parameters<typeof bench.backend.refusals>[0];
+const box = (limits: InstanceConfig["limits"]) => testConfig({ limits });
