@@ -9,6 +9,7 @@ import { complete, plan } from "../../src/engine/plan/plan.ts";
 import { createImages } from "../../src/image/index.ts";
 import { createContainerBackend } from "../../src/isolation/container/index.ts";
 import { createVmBackend } from "../../src/isolation/vm/index.ts";
+import { removeCgroup } from "../../src/lib/cgroup.ts";
 import {
   exitFile,
   instanceFolder,
@@ -47,7 +48,10 @@ beforeAll(async () => {
   await images.bootstrap("default", { distribution: "busybox", include: [] });
   image = await images.resolve("default", "busybox");
 }, 60_000);
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  await removeCgroup(`/gantry/${paths.tag}`);
+  rmSync(folder, { recursive: true, force: true });
+});
 
 interface Made {
   record: InstanceRecord;

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type OpenEngine, openEngine } from "../../src/daemon.ts";
 import { testConfig } from "../../src/engine/plan/plan.fixture.ts";
+import { removeCgroup } from "../../src/lib/cgroup.ts";
 import { FrameDecoder, FrameType } from "../../src/lib/frame.ts";
 import { type Paths, resolvePaths } from "../../src/lib/paths.ts";
 import type { InstanceConfig } from "../../src/model/instance.ts";
@@ -48,6 +49,7 @@ export class Bed implements AsyncDisposable {
       await this.engine.remove(project, id, { force: true, volumes: true });
     await this.open.network.teardown();
     await this.open.close();
+    await removeCgroup(`/gantry/${this.paths.tag}`);
     rmSync(this.base, { recursive: true, force: true });
   }
 }

@@ -169,10 +169,7 @@ describe("the guest under QEMU", () => {
     expect(result.out).toBe(
       "uid=1000(joe) gid=1000(joe) groups=50(staff),1000(joe)\n/made/here\n/home/joe\n",
     );
-    expect((await sh("id", { user: "nobody-here" })).reply.error).toMatchObject({
-      code: "invalid",
-      exitStatus: 126,
-    });
+    expect((await sh("id", { user: "nobody-here" })).reply.error).toMatchObject({ code: "invalid" });
     expect((await sh("id -u; id -g", { user: "7:8" })).out).toBe("7\n8\n");
   });
 
