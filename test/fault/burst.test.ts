@@ -101,9 +101,7 @@ async function check(api: Api, { id, name }: InstanceView): Promise<void> {
     async () => {
       const now = await api.inspect(id).catch((error: Error) => error);
       if (now instanceof Error) return GantryError.from(now).code === "not_found" ? "gone" : undefined; // --rm
-      return now.state === "restarting" || now.state === "starting" || now.state === "stopping"
-        ? undefined
-        : now;
+      return ["restarting", "starting", "stopping", "removing"].includes(now.state) ? undefined : now;
     },
     patience,
   );

@@ -25,5 +25,9 @@ export class Chance {
   }
 }
 
-/** From GANTRY_SEED, to repeat a run; else another one each time. */
-export const seedOf = (): number => Number(process.env.GANTRY_SEED ?? Math.floor(Math.random() * 2 ** 31));
+/** From GANTRY_SEED, to repeat a run; else 1, and in a full run (`scripts/test --all`) another one each time. */
+export const seedOf = (): number =>
+  Number(
+    process.env.GANTRY_SEED ??
+      (process.env.GANTRY_TEST_MODE === "all" ? Math.floor(Math.random() * 2 ** 31) : 1),
+  );
